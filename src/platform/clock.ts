@@ -1,0 +1,23 @@
+/** A timer that was armed by {@link Clock.after}. */
+export interface Timer {
+  /** Disarms the timer; does nothing when it has fired or was cancelled. */
+  cancel(): void;
+}
+
+/**
+ * Time as the rest of the code sees it. The system clock follows the machine; tests and simulations use a virtual one.
+ */
+export interface Clock {
+  /** Monotonic time in milliseconds, with fractions; its origin means nothing. */
+  now(): number;
+  /** Wall-clock time in milliseconds since 1970-01-01 UTC; may jump. */
+  wall(): number;
+  /**
+   * Runs `run` once, not before `delayMs` milliseconds from now (rounded up to the wheel's tick of 1 ms), in the
+   * ambient context of the caller. A timer never keeps the process alive.
+   * @throws RangeError when `delayMs` is NaN; negative counts as 0; Infinity never fires.
+   */
+  after(delayMs: number, run: () => void): Timer;
+  /** Runs `run` at the end of this turn of the event loop, after the input that is already there has been handled. */
+  endOfTurn(run: () => void): void;
+}

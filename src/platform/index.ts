@@ -1,0 +1,37 @@
+/**
+ * The one seam to the machine: time, randomness, network, and the mechanisms that travel with a piece of work (observer,
+ * ambient context). Nothing outside this folder touches the real ones, so that a whole system can run on virtual ones.
+ * Imports only `errors`. Start at `platform.ts`, then `system/`.
+ */
+export { ByteWriter } from "./byte-writer.ts";
+export type { Clock, Timer } from "./clock.ts";
+export {
+  bindIterator,
+  type Context,
+  type ContextKey,
+  captureContext,
+  contextKey,
+  contextValue,
+  outsideContext,
+  restoreContext,
+  runInContext,
+} from "./context.ts";
+export { Environment, EnvironmentError, type Variables } from "./environment.ts";
+export type {
+  ByteStream,
+  ByteStreamHandler,
+  ConnectOptions,
+  Listening,
+  ListenOptions,
+  Network,
+  PeerCertificate,
+  ResolvedAddress,
+  TlsClientOptions,
+  TlsServerContext,
+  TlsServerOptions,
+  TlsState,
+} from "./network.ts";
+export { type ObservedEvent, type Observer, silentObserver } from "./observer.ts";
+export type { Platform } from "./platform.ts";
+export type { Random } from "./random.ts";
+export { systemPlatform } from "./system/index.ts";

@@ -1,0 +1,19 @@
+/** Limits and defaults of the platform, each with its unit and reason. */
+
+/** A connection attempt that takes longer has failed: SYN retransmissions at 1, 3 and 7 s fit in. */
+export const connectTimeoutMs = 10_000;
+
+/** Output that waits before `write` answers `false`: one socket buffer's worth, the default of Node's streams. */
+export const outputHighWaterBytes = 65_536;
+
+/** Input buffer that all plain sockets share: the size libuv suggests for a read. */
+export const readBufferBytes = 65_536;
+
+/** Connections waiting in the kernel to be accepted: Node's and nginx's default. */
+export const listenBacklog = 511;
+
+/** TCP keepalive starts after this silence, so that peers that vanished are noticed on idle connections. */
+export const tcpKeepaliveMs = 60_000;
+
+/** The longest time that the timer wheel places at once; longer delays are placed again when it has passed (12 days). */
+export const wheelHorizonTicks = 2 ** 30;
