@@ -17,6 +17,7 @@ export {
   runInContext,
 } from "./context.ts";
 export { Environment, EnvironmentError, type Variables } from "./environment.ts";
+export { hostAndPort } from "./host-and-port.ts";
 export type {
   ByteStream,
   ByteStreamHandler,

@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { connect as connectSocket, createServer, type Socket, type SocketConstructorOpts } from "node:net";
 import { outsideContext } from "../context.ts";
+import { hostAndPort } from "../host-and-port.ts";
 import { connectTimeoutMs, listenBacklog, tcpKeepaliveMs } from "../limits.ts";
 import type {
   ByteStream,
@@ -16,11 +17,6 @@ import { acceptedStream, SocketByteStream, sharedBufferReading } from "./byte-st
 import { systemClock } from "./clock.ts";
 import { connectTls } from "./tls-client.ts";
 import { SystemTlsContext, secureAccepted } from "./tls-server.ts";
-
-/** `host:port`, with brackets around IPv6 literals. */
-export function hostAndPort(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
 
 function listenFailure(options: ListenOptions, cause: NodeJS.ErrnoException): Error {
   const at = hostAndPort(options.host, options.port);
