@@ -103,10 +103,13 @@ export function planField(desc: DescField, hasPrototype: boolean): FieldPlan {
       : desc.presence === fieldPresenceRequired
         ? "required"
         : "explicit";
+  // `jstype` may stand at any scalar, but means something for 64-bit integers only.
+  const longAsString =
+    desc.fieldKind !== "map" && "longAsString" in desc && desc.longAsString && scalar !== undefined && isLong(scalar);
   let zero: unknown;
   if (presence === "implicit" && desc.fieldKind === "scalar") {
-    zero = desc.getDefaultValue() ?? scalarZero(desc.scalar, desc.longAsString);
-    if (desc.longAsString) zero = String(zero);
+    zero = desc.getDefaultValue() ?? scalarZero(desc.scalar, longAsString);
+    if (longAsString) zero = String(zero);
   } else if (presence === "implicit" && desc.fieldKind === "enum") {
     zero = desc.getDefaultValue() ?? desc.enum.values[0]?.number ?? 0;
   }
@@ -124,7 +127,7 @@ export function planField(desc: DescField, hasPrototype: boolean): FieldPlan {
     presence,
     ownOnly:
       (presence !== "implicit" && hasPrototype && desc.fieldKind !== "message") || desc.localName in Object.prototype,
-    longAsString: desc.fieldKind !== "map" && "longAsString" in desc && desc.longAsString,
+    longAsString,
     zero,
   };
 }

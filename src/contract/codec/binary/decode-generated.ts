@@ -21,7 +21,7 @@ import { wireTypeOf } from "./write-scalar.ts";
 export function generateDecode(plan: MessagePlan, nodes: MessageNodes): DecodeMessage {
   const unit = new SourceUnit();
   const fields = plan.fields;
-  const canonical = new Map(fields.map(field => [field.number, caseTag(field)]));
+  const canonical = new Map(fields.map(field => [field.number, declaredTag(field)]));
   const oneofs = plan.desc.oneofs;
   unit.line("return function decode(b, p, e, c) {");
   unit.line(`if (++c.depth > ${messageDepthMax}) throw ${unit.ref(tooDeep)}();`);
@@ -35,22 +35,30 @@ export function generateDecode(plan: MessagePlan, nodes: MessageNodes): DecodeMe
   unit.line("try { while (p < e) {");
   unit.line(`t = b[p++]; if (t > 127) { t = ${unit.ref(readTag)}(b, p - 1, c); p = c.pos; } wire = t & 7;`);
   unit.line("dispatch: for (;;) switch (t) {");
+  const others: string[] = [];
   fields.forEach((field, index) => {
     const target = field.oneof === undefined ? `f${index}` : `o${oneofs.indexOf(field.oneof)}`;
-    if (field.kind === "list" && field.message === undefined && wireTypeOf(field.scalar!) !== 2) {
-      unit.line(
-        `case ${tagOf(field.number, 2)}: ${unit.ref(listItemsReader(field), "items")}(${target}, b, p, c, true); p = c.pos; break dispatch;`,
-      );
+    if (mayBePacked(field)) {
+      // Both encodings of a list are read; the one that the schema says is expected, the other has its case further down.
+      const items = unit.ref(listItemsReader(field), "items");
+      const read = (isPacked: boolean): string => `${items}(${target}, b, p, c, ${isPacked}); p = c.pos;`;
+      const isPacked = expectedTag(field) !== declaredTag(field);
+      const other = isPacked ? declaredTag(field) : tagOf(field.number, 2);
+      others.push(`case ${other}: ${read(!isPacked)} break dispatch;`);
+      unit.line(`case ${expectedTag(field)}: ${read(isPacked)}`);
+    } else {
+      unit.line(`case ${expectedTag(field)}:`);
+      unit.line(readSource(unit, field, target, nodes));
     }
-    unit.line(`case ${caseTag(field)}:`);
-    unit.line(readSource(unit, field, target, nodes));
     const next = fields[index + 1];
-    const nextTag = next === undefined ? 128 : caseTag(next);
-    // Packed lists come with another tag than their case's; the loop finds it.
-    if (nextTag < 128)
+    const nextTag = next === undefined ? 128 : expectedTag(next);
+    if (nextTag < 128) {
       unit.line(`if (p >= e || b[p] !== ${nextTag}) break dispatch; p++; t = ${nextTag}; wire = ${nextTag & 7};`);
-    else unit.line("break dispatch;");
+    } else {
+      unit.line("break dispatch;");
+    }
   });
+  for (const other of others) unit.line(other);
   unit.line("default:");
   unit.line(`if (t < 8 || (t & 7) > 5) throw ${unit.ref(illegalTag)}();`);
   unit.line(`k = ${unit.ref(canonical)}.get(t >>> 3); if (k !== undefined) { t = k; continue dispatch; }`);
@@ -75,7 +83,18 @@ function tagOf(number: number, wireType: number): number {
   return ((number << 3) | wireType) >>> 0;
 }
 
-function caseTag(field: FieldPlan): number {
+function mayBePacked(field: FieldPlan): boolean {
+  return field.kind === "list" && field.scalar !== undefined && wireTypeOf(field.scalar) !== 2;
+}
+
+/** The tag that a well-behaved sender writes. */
+function expectedTag(field: FieldPlan): number {
+  const desc = field.desc;
+  return desc.fieldKind === "list" && desc.packed ? tagOf(field.number, 2) : declaredTag(field);
+}
+
+/** The tag with the wire type of the field's type; that of one item for lists. */
+function declaredTag(field: FieldPlan): number {
   if (field.kind === "map") return tagOf(field.number, 2);
   if (field.message === undefined) return tagOf(field.number, wireTypeOf(field.scalar!)); // not a message: has a scalar
   return tagOf(field.number, isGroup(field) ? 3 : 2);
@@ -119,7 +138,7 @@ function listSource(unit: SourceUnit, field: FieldPlan, target: string, nodes: M
 
 /** Repeats a body while the same tag follows. */
 function again(field: FieldPlan, body: string): string {
-  const tag = caseTag(field);
+  const tag = declaredTag(field);
   return tag < 128 ? `for (;;) { ${body} if (p < e && b[p] === ${tag}) p++; else break; }` : body;
 }
 

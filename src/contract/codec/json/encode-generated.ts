@@ -6,13 +6,13 @@ import type { FieldPlan, MessagePlan } from "../plan.ts";
 import { enumNames } from "./dialect.ts";
 import { fieldText, withExtensions } from "./encode-closures.ts";
 import type { EncodeJson, JsonNodes } from "./json-node.ts";
-import { quote } from "./scalar-text.ts";
+import { isPlain } from "./scalar-text.ts";
 
 /**
  * Source text for the JSON of one type: the text grows by constant pieces `,"name":` and values. A value that is not of
  * the usual kind, and every uncommon kind of field, goes to the field's closure.
  *
- * In the text: `m` message, `s` the JSON so far, each member with a comma in front; `v` a field's value.
+ * In the text: `m` message, `s` the JSON so far, `n` how many members it has, `v` a field's value.
  */
 export function generateJsonEncode(plan: MessagePlan, nodes: JsonNodes): EncodeJson {
   const unit = new SourceUnit();
@@ -23,9 +23,9 @@ export function generateJsonEncode(plan: MessagePlan, nodes: JsonNodes): EncodeJ
       `if (type !== ${literal(plan.typeName)} && type !== undefined) ${unit.ref(checkType)}(${unit.ref(plan)}, m);`,
     );
   }
-  unit.line(`let s = "", v, x, i = 0;`);
+  unit.line(`let s = "", n = 0, v, x, i = 0;`);
   for (const field of plan.fields) {
-    const closure = `x = ${unit.ref(fieldText(field, nodes))}(m); if (x !== "") s += "," + x;`;
+    const closure = `x = ${unit.ref(fieldText(field, nodes))}(m); if (x !== "") s += (n++ === 0 ? "{" : ",") + x;`;
     const inline = inlineSource(unit, field, nodes);
     if (inline === undefined) {
       unit.line(closure);
@@ -38,7 +38,7 @@ export function generateJsonEncode(plan: MessagePlan, nodes: JsonNodes): EncodeJ
     const extend = `${unit.ref(withExtensions)}(s.slice(1), m, ${unit.ref(plan)}, ${unit.ref(nodes)})`;
     unit.line(`if (m.$unknown !== undefined) return "{" + ${extend} + "}";`);
   }
-  unit.line(`return s === "" ? "{}" : "{" + s.slice(1) + "}"; };`);
+  unit.line(`return n === 0 ? "{}" : s + "}"; };`);
   return unit.build() as EncodeJson;
 }
 
@@ -51,7 +51,11 @@ interface Inline {
 function inlineSource(unit: SourceUnit, field: FieldPlan, nodes: JsonNodes): Inline | undefined {
   if (field.oneof !== undefined || field.ownOnly || field.kind === "map") return undefined;
   const skipsZero = field.presence === "implicit" && !nodes.options.dialect.emitDefaultValues;
-  const key = literal(`,${JSON.stringify(nodes.nameOf(field))}:`);
+  const piece = (open: string): string => {
+    const name = `${JSON.stringify(nodes.nameOf(field))}:${open}`;
+    return `(n++ === 0 ? ${literal(`{${name}`)} : ${literal(`,${name}`)})`;
+  };
+  const key = piece("");
   const put = (text: string, isSet: string): string => (skipsZero ? `if (${isSet}) ` : "") + `s += ${key} + ${text};`;
   if (field.message !== undefined) return messageSource(unit, field, nodes, key, skipsZero);
   if (field.kind === "list") return undefined;
@@ -63,7 +67,10 @@ function inlineSource(unit: SourceUnit, field: FieldPlan, nodes: JsonNodes): Inl
   }
   switch (field.scalar) {
     case ScalarType.STRING:
-      return { test: `typeof v === "string"`, body: put(`${unit.ref(quote)}(v)`, `v !== ""`) };
+      return {
+        test: `typeof v === "string"`,
+        body: `${skipsZero ? `if (v !== "")` : ""} { if (${unit.ref(isPlain)}(v)) s += ${piece('"')} + v + '"'; else s += ${key} + JSON.stringify(v); }`,
+      };
     case ScalarType.BOOL:
       return { test: "v === true || v === false", body: put(`(v ? "true" : "false")`, "v") };
     case ScalarType.INT32:
@@ -72,7 +79,10 @@ function inlineSource(unit: SourceUnit, field: FieldPlan, nodes: JsonNodes): Inl
       return { test: `typeof v === "number" && v - v === 0`, body: put("v", "v !== 0 || 1 / v < 0") };
     case ScalarType.INT64:
     case ScalarType.UINT64:
-      return { test: `typeof v === "bigint"`, body: put(`'"' + v + '"'`, "v !== 0n") };
+      return {
+        test: `typeof v === "bigint"`,
+        body: `${skipsZero ? "if (v !== 0n)" : ""} s += ${piece('"')} + v + '"';`,
+      };
     default:
       return undefined;
   }

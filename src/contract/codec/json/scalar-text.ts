@@ -4,16 +4,21 @@ import { CodecError, describe } from "../codec-error.ts";
 /** The JSON text of a scalar. */
 export type ScalarText = (value: unknown) => string;
 
-/** A string in quotes. Short text without anything to escape is the usual case. */
-export function quote(text: string): string {
+/** Whether short text goes between quotes as it is: the usual case. Longer text is left to the native function. */
+export function isPlain(text: string): boolean {
   const length = text.length;
-  if (length > 48) return JSON.stringify(text);
+  if (length > 48) return false;
   for (let index = 0; index < length; index++) {
     const code = text.charCodeAt(index);
     // Controls, quotation mark, backslash, and everything from the surrogates on.
-    if (code < 0x20 || code === 0x22 || code === 0x5c || code > 0xd7ff) return JSON.stringify(text);
+    if (code < 0x20 || code === 0x22 || code === 0x5c || code > 0xd7ff) return false;
   }
-  return `"${text}"`;
+  return true;
+}
+
+/** A string in quotes. */
+export function quote(text: string): string {
+  return isPlain(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 function mismatch(expected: string, value: unknown): CodecError {

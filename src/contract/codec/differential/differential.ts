@@ -1,0 +1,216 @@
+import { deepStrictEqual } from "node:assert";
+import {
+  type DescMessage,
+  fromBinary,
+  fromJson,
+  fromJsonString,
+  type JsonValue,
+  toBinary,
+  toJson,
+} from "@bufbuild/protobuf";
+import { ByteWriter } from "../../../platform/index.ts";
+import { type BinaryCodec, BinaryCodecs } from "../binary/binary-codec.ts";
+import type { Backend } from "../code-generation.ts";
+import { CodecError } from "../codec-error.ts";
+import { type JsonCodec, JsonCodecs } from "../json/json-codec.ts";
+import { Dice } from "./dice.ts";
+import { randomMessage } from "./random-message.ts";
+import { type RandomSchema, randomSchema } from "./random-schema.ts";
+
+/** What came of a comparison. */
+export interface Tally {
+  passed: number;
+  readonly failures: string[];
+}
+
+/** Either a result or the failure that came instead. */
+type Outcome<T> = { readonly value: T } | { readonly failure: unknown };
+
+function attempt<T>(run: () => T): Outcome<T> {
+  try {
+    return { value: run() };
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+/**
+ * Compares our codecs with protobuf-es on one random schema: the same bytes and JSON for random messages, the same
+ * message or a refusal for mutated bytes and JSON.
+ */
+export function compareWithReferee(seed: number, backends: readonly Backend[], rounds: number, tally: Tally): void {
+  const dice = new Dice(seed);
+  const schema = randomSchema(dice);
+  for (const backend of backends) {
+    const binary = new BinaryCodecs(backend).get(schema.root);
+    const codecs = new JsonCodecs(backend);
+    const strict = codecs.get(schema.root, { registry: schema.registry });
+    const lenient = codecs.get(schema.root, { registry: schema.registry, unknownFields: "ignore" });
+    const round = new Dice(seed ^ 0x5bd1e995);
+    for (let index = 0; index < rounds; index++) {
+      const label = `seed ${seed}, round ${index}, ${backend}`;
+      const message = randomMessage(round, schema.root);
+      check(tally, `${label}: binary`, () => compareBinary(round, schema.root, binary, message));
+      check(tally, `${label}: JSON`, () => compareJson(round, schema, strict, lenient, message));
+    }
+  }
+}
+
+function check(tally: Tally, label: string, run: () => void): void {
+  try {
+    run();
+    tally.passed++;
+  } catch (failure) {
+    tally.failures.push(`${label}: ${failure instanceof Error ? failure.stack : String(failure)}`);
+  }
+}
+
+function encodeBinary(codec: BinaryCodec<unknown>, message: object): Uint8Array {
+  // A small capacity makes the writer grow in the middle of messages.
+  const writer = new ByteWriter(16);
+  writer.append(Uint8Array.of(1, 2, 3));
+  codec.encode(message, writer);
+  return new Uint8Array(writer.copyFrom(3));
+}
+
+/** Decodes from the middle of a larger chunk, which is overwritten afterwards: nothing may refer to it. */
+function decodeBinary(codec: BinaryCodec<unknown>, bytes: Uint8Array, dice: Dice): unknown {
+  const before = dice.upTo(3);
+  const chunk = Buffer.alloc(before + bytes.length + dice.upTo(12), dice.pick([0, 0x80, 0xff, 0x0a]));
+  chunk.set(bytes, before);
+  const message = codec.decode(chunk, before, before + bytes.length);
+  chunk.fill(0xee);
+  return message;
+}
+
+function compareBinary(dice: Dice, schema: DescMessage, codec: BinaryCodec<unknown>, message: object): void {
+  const expected = toBinary(schema, message as never);
+  deepStrictEqual(encodeBinary(codec, message), expected);
+  deepStrictEqual(decodeBinary(codec, expected, dice), fromBinary(schema, expected));
+  for (let count = 0; count < 4; count++) {
+    const mutated = mutateBytes(dice, expected);
+    const theirs = attempt(() => fromBinary(schema, mutated));
+    const ours = attempt(() => decodeBinary(codec, mutated, dice));
+    sameOutcome(ours, theirs, () => Buffer.from(mutated).toString("hex"));
+    if ("value" in ours && "value" in theirs) {
+      const again = attempt(() => toBinary(schema, theirs.value as never));
+      sameOutcome(
+        attempt(() => encodeBinary(codec, ours.value as object)),
+        again,
+        () => "encoded again",
+      );
+    }
+  }
+}
+
+function sameOutcome(ours: Outcome<unknown>, theirs: Outcome<unknown>, input: () => string): void {
+  if ("failure" in ours && !(ours.failure instanceof CodecError)) throw ours.failure;
+  if ("failure" in ours !== "failure" in theirs) {
+    const reason = "failure" in ours ? ours.failure : "failure" in theirs ? theirs.failure : undefined;
+    const who = "failure" in ours ? "we refuse" : "the referee refuses";
+    throw new Error(`${who}: ${String(reason)}\ninput: ${input()}`);
+  }
+  if ("value" in ours && "value" in theirs) deepStrictEqual(ours.value, theirs.value, undefined);
+}
+
+function mutateBytes(dice: Dice, bytes: Uint8Array): Uint8Array {
+  let mutated = [...bytes];
+  for (let count = 1 + dice.upTo(3); count > 0; count--) {
+    const at = dice.upTo(mutated.length + 1);
+    switch (dice.upTo(6)) {
+      case 0:
+        mutated = mutated.slice(0, at);
+        break;
+      case 1:
+        mutated[at] = dice.upTo(256);
+        break;
+      case 2:
+        mutated.splice(at, 1);
+        break;
+      case 3:
+        mutated.splice(at, 0, dice.pick([0, 0x0a, 0x80, 0xff, 0x7f, 0x0b, 0x0c, dice.upTo(256)]));
+        break;
+      case 4:
+        mutated = [...mutated, ...mutated.slice(at)];
+        break;
+      default:
+        mutated = [...mutated.slice(at), ...mutated.slice(0, at)];
+    }
+  }
+  return Uint8Array.from(mutated);
+}
+
+function compareJson(
+  dice: Dice,
+  { root, registry }: RandomSchema,
+  strict: JsonCodec<unknown>,
+  lenient: JsonCodec<unknown>,
+  message: object,
+): void {
+  const theirs = attempt(() => toJson(root, message as never, { registry }) as unknown);
+  const ours = attempt(() => JSON.parse(strict.encode(message)) as unknown);
+  const normal = "value" in theirs ? { value: JSON.parse(JSON.stringify(theirs.value)) as unknown } : theirs;
+  sameOutcome(ours, normal, () => "a message");
+  if (!("value" in normal)) return;
+  const text = JSON.stringify(normal.value);
+  sameOutcome(
+    attempt(() => strict.decode(text)),
+    attempt(() => fromJsonString(root, text, { registry })),
+    () => text,
+  );
+  for (let count = 0; count < 4; count++) {
+    const mutated = mutateJson(dice, text);
+    sameOutcome(
+      attempt(() => strict.decode(mutated)),
+      attempt(() => fromJsonString(root, mutated, { registry })),
+      () => mutated,
+    );
+    sameOutcome(
+      attempt(() => lenient.decode(mutated)),
+      attempt(() => fromJsonString(root, mutated, { registry, ignoreUnknownFields: true })),
+      () => `${mutated} (unknown fields ignored)`,
+    );
+    const value = attempt(() => JSON.parse(mutated) as JsonValue);
+    if ("value" in value) {
+      sameOutcome(
+        attempt(() => strict.decodeValue(value.value)),
+        attempt(() => fromJson(root, value.value, { registry })),
+        () => `${mutated} (parsed)`,
+      );
+    }
+  }
+}
+
+const fragments = [
+  ...["null", "true", "0", "-1", "1.5", "1e400", "-0", '""', '"1"', '"x"', "[]", "[null]", "{}", '{"a":1}', '"NaN"'],
+  ...['"Infinity"', '"0x1F"', '" 1"', '"1e3"', "4294967296", "9007199254740993", '"18446744073709551616"', '"AA=="'],
+  ...['"-_8"', '"A"', '"\\ud800"', '"OPEN_ONE"', "200", '"2024-02-30T00:00:00Z"', '"1s"', '"fooBar"', '"foo_bar"'],
+  ...['{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1s"}', '{"__proto__":1}', "[[[[[]]]]]"],
+  ...['{"@type":"type.googleapis.com/random.Leaf"}', '{"@type":"a/google.protobuf.Empty"}', '{"@type":"x"}'],
+];
+
+/** Replaces a value, doubles a member, renames one, or breaks the text. */
+function mutateJson(dice: Dice, text: string): string {
+  const values = [...text.matchAll(/(?<=[:[,])("(?:[^"\\]|\\.)*"|-?[\d.eE+-]+|true|false|null)(?=[,\]}])/g)];
+  const members = [...text.matchAll(/(?<=[{,])"((?:[^"\\]|\\.)*)":/g)];
+  const value = values[dice.upTo(values.length)];
+  const name = members[dice.upTo(members.length)];
+  switch (dice.upTo(6)) {
+    case 0:
+      if (name === undefined) return `{"unknown":${dice.pick(fragments)}}`;
+      return `${text.slice(0, name.index)}"unknown":${dice.pick(fragments)},${text.slice(name.index)}`;
+    case 1:
+      if (name === undefined) return dice.pick(fragments);
+      return `${text.slice(0, name.index)}${name[0]}${dice.pick(fragments)},${text.slice(name.index)}`;
+    case 2: {
+      if (name === undefined) return text;
+      const other = dice.pick(members)[0];
+      return text.slice(0, name.index) + other + text.slice(name.index + name[0].length);
+    }
+    case 3:
+      return dice.chance(0.3) ? text.slice(0, dice.upTo(text.length)) : `${text} ${dice.pick(["", "}", "x"])}`;
+    default:
+      if (value === undefined) return dice.pick(fragments);
+      return text.slice(0, value.index) + dice.pick(fragments) + text.slice(value.index + value[0].length);
+  }
+}
