@@ -42,8 +42,11 @@ const wellKnownNames = [
   ...["Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes"].map(name => `${name}Value`),
 ].map(name => `.google.protobuf.${name}`);
 
-/** Names that meet what objects inherit, or that JavaScript reserves. */
-const awkwardNames = ["constructor", "has_own_property", "to_string", "value_of", "__proto__", "case", "class", "type"];
+/**
+ * Names that JavaScript reserves or that objects inherit. `has_own_property` is not among them: protobuf-es reads such a
+ * message field into the inherited function, so that it cannot be the referee there.
+ */
+const awkwardNames = ["constructor", "to_string", "value_of", "__proto__", "case", "class", "type"];
 
 const { Type, Label } = { Type: FieldDescriptorProto_Type, Label: FieldDescriptorProto_Label };
 const scalarTypes = [
