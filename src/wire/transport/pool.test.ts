@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { type ByteStream, contextKey, contextValue, type ObservedEvent, runInContext } from "../../platform/index.ts";
 import { type VirtualPlatform, virtualPlatform } from "../../platform/virtual/index.ts";
 import {
@@ -301,4 +302,79 @@ test("draining finishes what runs, refuses what waits, and resolves when all is 
   await draining;
   await assert.rejects(pool.acquire(), /pool of 127\.0\.0\.1:50 is closed/);
   assert.equal(platform.clock.pendingTimers, 0);
+});
+
+type Step =
+  | { readonly kind: "acquire"; readonly timeoutMs: number }
+  | { readonly kind: "finish" | "goAway" | "lose"; readonly pick: number }
+  | { readonly kind: "cut" | "refuse" | "listen" }
+  | { readonly kind: "advance"; readonly ms: number };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("acquire" as const), timeoutMs: fc.nat(2_000) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("finish" as const), pick: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("goAway" as const, "lose" as const), pick: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("cut" as const, "refuse" as const, "listen" as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("advance" as const), ms: fc.nat(30_000) }) },
+);
+
+test("whatever happens, nobody waits for ever, no connection is overloaded, and none is left behind", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom("http1" as const, "http2" as const),
+      fc.array(step, { maxLength: 60 }),
+      async (protocol, steps) => {
+        const limits = { http1ConnectionsMax: 3, http2ConnectionsMax: 3, waitingMax: 5, idleTimeoutMs: 20_000 };
+        const { pool, platform, made } = await rig({ protocol, limits, listens: false });
+        const accept = (stream: ByteStream) => {
+          stream.handler = { data() {}, drained() {}, ended: () => stream.destroy(), closed() {} };
+        };
+        let listening = await platform.network.listen({ host: "::", port: 50 }, accept);
+        let isListening = true;
+        let unsettled = 0;
+        for (const one of steps) {
+          const running = made.filter(fake => !fake.isClosed && fake.activeExchanges > 0);
+          const open = made.filter(fake => !fake.isClosed);
+          if (one.kind === "acquire") {
+            unsettled++;
+            const begun = pool.tryAcquire() ?? pool.acquire({ timeoutMs: one.timeoutMs });
+            if (begun instanceof Fake) {
+              begun.request();
+              unsettled--;
+            } else {
+              void (begun as Promise<ClientConnection>)
+                .then(
+                  connection => void (connection as Fake).request(),
+                  error => assert.ok(error instanceof ExchangeError && error.unprocessed),
+                )
+                .finally(() => unsettled--);
+            }
+          } else if (one.kind === "finish") running[one.pick % running.length]?.finish();
+          else if (one.kind === "goAway") open[one.pick % open.length]?.goAway();
+          else if (one.kind === "lose") open[one.pick % open.length]?.stream.destroy();
+          else if (one.kind === "cut") platform.network.cutAll();
+          else if (one.kind === "refuse" && isListening) {
+            isListening = false;
+            await listening.close();
+          } else if (one.kind === "listen" && !isListening) {
+            isListening = true;
+            listening = await platform.network.listen({ host: "::", port: 50 }, accept);
+          } else if (one.kind === "advance") await platform.clock.advance(one.ms);
+          await platform.clock.settle();
+          const usable = made.filter(fake => !fake.isClosed && !fake.isDraining);
+          assert.ok(usable.length <= 3, `${usable.length} usable connections`);
+          assert.ok(pool.waiting <= 5);
+          const spare = usable.reduce((sum, fake) => sum + fake.capacity, 0);
+          assert.ok(pool.waiting === 0 || spare === 0, `${pool.waiting} wait while ${spare} places are free`);
+        }
+        await platform.clock.advance(10_000);
+        assert.equal(unsettled, 0, "a request waits for ever");
+        pool.destroy();
+        await platform.clock.settle();
+        assert.equal(pool.connections, 0);
+        assert.equal(platform.clock.pendingTimers, 0);
+      },
+    ),
+    { numRuns: 150 },
+  );
 });

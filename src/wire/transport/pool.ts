@@ -387,7 +387,14 @@ export class ConnectionPool implements PoolMemberOwner {
     const event: PoolConnected = { type: "pool.connected", endpoint: this.#name, httpVersion: version };
     this.#observer.emit(event);
     const start = version === 2 ? this.#protocols.http2 : this.#protocols.http1;
-    member.connection = outsideContext(() => start(stream, member));
+    try {
+      member.connection = outsideContext(() => start(stream, member));
+    } catch (error) {
+      this.#members.delete(member);
+      stream.destroy();
+      this.#connectFailed(error as Error);
+      return;
+    }
     if (!member.isListed && member.spare > 0) this.#list(member);
     this.#sweepTimer ??= this.#sweepLater();
     this.#dispatch();
