@@ -284,6 +284,15 @@ for (const backend of backends) {
     assert.equal(json(backend, schema).encode(message), '{"hasOwnProperty":{}}');
   });
 
+  test(`an unknown value of a closed enum is kept beside other unknown fields (${backend})`, () => {
+    const enumType = [{ name: "Closed", value: [{ name: "ZERO", number: 0 }] }];
+    const schema = oneField({ type: 14, typeName: ".Only.Closed" }, "proto2", { enumType });
+    const bytes = Buffer.from([0x10, 7, 0x08, 99, 0x18, 7]);
+    const message = decode(backend, schema, bytes) as object;
+    assert.equal("only" in message && Object.hasOwn(message, "only"), false);
+    assert.deepEqual(encode(backend, schema, message), bytes);
+  });
+
   test(`no name of a descriptor becomes code (${backend})`, () => {
     for (const name of ['"]};throw 1;//', "__proto__", "a`${b}", "\u2028"]) {
       const schema = oneField({ type: 5 });

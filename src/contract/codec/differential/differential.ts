@@ -1,5 +1,6 @@
 import { deepStrictEqual } from "node:assert";
 import {
+  create,
   type DescMessage,
   fromBinary,
   fromJson,
@@ -88,6 +89,20 @@ function encodeBinary(codec: BinaryCodec<unknown>, message: object): Uint8Array 
   return new Uint8Array(writer.copyFrom(3));
 }
 
+/** The plain object with which a message could have been created: own properties, no type names, no unknown fields. */
+function initialiserOf(value: object): object {
+  const copy: Record<string, unknown> = {};
+  for (const [key, part] of Object.entries(value) as [string, unknown][]) {
+    if (key !== "$typeName" && key !== "$unknown") setOwn(copy, key, initialPart(part));
+  }
+  return copy;
+}
+
+function initialPart(part: unknown): unknown {
+  if (typeof part !== "object" || part === null || part instanceof Uint8Array) return part;
+  return Array.isArray(part) ? part.map(initialPart) : initialiserOf(part);
+}
+
 /** Decodes from the middle of a larger chunk, which is overwritten afterwards: nothing may refer to it. */
 function decodeBinary(codec: BinaryCodec<unknown>, bytes: Uint8Array, dice: Dice): unknown {
   const before = dice.upTo(3);
@@ -101,6 +116,8 @@ function decodeBinary(codec: BinaryCodec<unknown>, bytes: Uint8Array, dice: Dice
 function compareBinary(dice: Dice, schema: DescMessage, codec: BinaryCodec<unknown>, message: object): void {
   const expected = toBinary(schema, message as never);
   deepStrictEqual(encodeBinary(codec, message), expected);
+  const init = initialiserOf(message);
+  deepStrictEqual(encodeBinary(codec, init), toBinary(schema, create(schema, initialiserOf(message) as never)));
   deepStrictEqual(decodeBinary(codec, expected, dice), fromBinary(schema, expected));
   for (let count = 0; count < 4; count++) {
     const mutated = mutateBytes(dice, expected);
@@ -200,6 +217,13 @@ function compareJson(
   message: object,
 ): void {
   const theirs = attempt(() => toJson(root, message as never, { registry }) as unknown);
+  const init = initialiserOf(message);
+  const fromInit = attempt(() => JSON.parse(strict.encode(init)) as unknown);
+  sameOutcome(
+    fromInit,
+    attempt(() => JSON.parse(JSON.stringify(toJson(root, create(root, init as never), { registry }))) as unknown),
+    () => "an initialiser",
+  );
   const ours = attempt(() => JSON.parse(strict.encode(message)) as unknown);
   const normal = "value" in theirs ? { value: JSON.parse(JSON.stringify(theirs.value)) as unknown } : theirs;
   sameOutcome(ours, normal, () => "a message");
