@@ -1,10 +1,8 @@
 import { deepStrictEqual } from "node:assert";
 import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import protobuf from "protobufjs";
-import { type BinaryCodec, BinaryCodecs } from "../../src/contract/codec/binary/binary-codec.ts";
-import { Dice } from "../../src/contract/codec/differential/dice.ts";
-import type { Tally } from "../../src/contract/codec/differential/differential.ts";
-import { randomMessage } from "../../src/contract/codec/differential/random-message.ts";
+import { type BinaryCodec, BinaryCodecs } from "../../src/contract/codec/binary/index.ts";
+import { Dice, randomMessage, type Tally } from "../../src/contract/codec/differential/index.ts";
 import { orderSchema } from "../../src/contract/codec/order.fixture.ts";
 import { ByteWriter } from "../../src/platform/index.ts";
 

@@ -1,6 +1,6 @@
 import { create, fromBinary, fromJsonString, toBinary, toJsonString } from "@bufbuild/protobuf";
-import { BinaryCodecs } from "../../src/contract/codec/binary/binary-codec.ts";
-import { JsonCodecs } from "../../src/contract/codec/json/json-codec.ts";
+import { BinaryCodecs } from "../../src/contract/codec/binary/index.ts";
+import { JsonCodecs } from "../../src/contract/codec/json/index.ts";
 import { orderInit, orderSchema } from "../../src/contract/codec/order.fixture.ts";
 import { ByteWriter } from "../../src/platform/index.ts";
 import { protobufjsOrder } from "./against-protobufjs.ts";

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { compareWithReferee, type Tally } from "../../src/contract/codec/differential/differential.ts";
+import { compareWithReferee, type Tally } from "../../src/contract/codec/differential/index.ts";
 import { compareWithProtobufjs } from "./against-protobufjs.ts";
 import { measure } from "./measure.ts";
 

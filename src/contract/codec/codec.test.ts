@@ -24,11 +24,11 @@ import {
   ValueSchema,
 } from "@bufbuild/protobuf/wkt";
 import { ByteWriter } from "../../platform/index.ts";
-import { BinaryCodecs } from "./binary/binary-codec.ts";
+import { BinaryCodecs } from "./binary/index.ts";
 import type { Backend } from "./code-generation.ts";
-import { compareWithReferee, type Tally } from "./differential/differential.ts";
+import { compareWithReferee, type Tally } from "./differential/index.ts";
 import { binaryCodec, CodecError, jsonCodec } from "./index.ts";
-import { type JsonCodecOptions, JsonCodecs } from "./json/json-codec.ts";
+import { type JsonCodecOptions, JsonCodecs } from "./json/index.ts";
 import { orderInit, orderSchema } from "./order.fixture.ts";
 
 const backends: readonly Backend[] = ["generated", "closures"];

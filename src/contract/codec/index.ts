@@ -3,7 +3,6 @@
  * Messages, accepted input and output are those of protobuf-es, which is the referee in tests.
  * Imports `platform` (ByteWriter) only. Start at `plan.ts`, then `binary/message-node.ts` and `json/json-codec.ts`.
  */
-export { type BinaryCodec, binaryCodec } from "./binary/binary-codec.ts";
+export { type BinaryCodec, binaryCodec } from "./binary/index.ts";
 export { CodecError } from "./codec-error.ts";
-export type { JsonDialect } from "./json/dialect.ts";
-export { type JsonCodec, type JsonCodecOptions, jsonCodec } from "./json/json-codec.ts";
+export { type JsonCodec, type JsonCodecOptions, type JsonDialect, jsonCodec } from "./json/index.ts";

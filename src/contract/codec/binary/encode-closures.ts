@@ -2,6 +2,7 @@ import { ScalarType } from "@bufbuild/protobuf";
 import type { ByteWriter } from "../../../platform/index.ts";
 import { CodecError, subscript, within } from "../codec-error.ts";
 import { type FieldPlan, fieldValue, isLong, type Local, type MessagePlan, wrappedField } from "../plan.ts";
+import { checkType, isZero } from "../presence.ts";
 import { structFromPlain } from "../struct-value.ts";
 import type { EncodeMessage, MessageNodes } from "./message-node.ts";
 import { type UnknownField, writeUnknown } from "./unknown-field.ts";
@@ -22,14 +23,6 @@ export function encodeWithClosures(plan: MessagePlan, nodes: MessageNodes): Enco
     const unknown = message["$unknown"];
     return unknown === undefined ? position : writeUnknown(writer, position, unknown as UnknownField[]);
   };
-}
-
-/** Refuses a message of another type; an initialiser has no type. */
-export function checkType(plan: MessagePlan, message: Local): void {
-  const name = message["$typeName"];
-  if (name !== plan.typeName && name !== undefined && plan.fields.length > 0) {
-    throw new CodecError("message.type", `expected a ${plan.typeName}, got a ${String(name)}`);
-  }
 }
 
 /** The writer of one field, of any kind. */
@@ -64,25 +57,6 @@ function setFieldWriter(field: FieldPlan, nodes: MessageNodes): ValueWriter {
       if (field.presence !== "implicit" || field.oneof !== undefined) return write;
       return (writer, position, value) => (isZero(field, value) ? position : write(writer, position, value));
     }
-  }
-}
-
-/** Whether the value of an implicit field counts as not set. −0 is set. */
-export function isZero(field: FieldPlan, value: unknown): boolean {
-  if (field.kind === "enum") return value === field.zero;
-  switch (field.scalar) {
-    case ScalarType.STRING:
-      return value === "";
-    case ScalarType.BOOL:
-      return value === false;
-    case ScalarType.BYTES:
-      return (value instanceof Uint8Array || Array.isArray(value)) && value.length === 0;
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-      return Object.is(value, 0);
-    default:
-      // Integers may come as numbers, bigints or text: 0, 0n, "0".
-      return typeof value === "bigint" ? value === 0n : Number(value) === 0;
   }
 }
 

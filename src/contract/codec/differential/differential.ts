@@ -12,10 +12,10 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { ByteWriter } from "../../../platform/index.ts";
-import { type BinaryCodec, BinaryCodecs } from "../binary/binary-codec.ts";
+import { type BinaryCodec, BinaryCodecs } from "../binary/index.ts";
 import type { Backend } from "../code-generation.ts";
 import { CodecError } from "../codec-error.ts";
-import { type JsonCodec, JsonCodecs } from "../json/json-codec.ts";
+import { type JsonCodec, JsonCodecs } from "../json/index.ts";
 import { setOwn } from "../plan.ts";
 import { Dice } from "./dice.ts";
 import { randomMessage } from "./random-message.ts";

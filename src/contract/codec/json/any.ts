@@ -1,9 +1,9 @@
 import { ByteWriter } from "../../../platform/index.ts";
 import { CodecError, describe } from "../codec-error.ts";
 import { type Local, ownValue, setOwn } from "../plan.ts";
+import { hasOwnJson, ignore, isObject } from "./json-input.ts";
 import type { JsonNodes, JsonState } from "./json-node.ts";
 import { quote } from "./scalar-text.ts";
-import { hasOwnJson, ignore, isObject } from "./well-known.ts";
 
 /** google.protobuf.Any in JSON: the packed message's own members and `@type`; its type must be in the registry. */
 

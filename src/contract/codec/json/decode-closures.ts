@@ -4,9 +4,9 @@ import { emptyMessage, type FieldPlan, type Local, type MessagePlan, setOwn, wra
 import { structToPlain } from "../struct-value.ts";
 import { enumNames } from "./dialect.ts";
 import { extensionPlan } from "./encode-closures.ts";
+import { enter, ignore, isObject } from "./json-input.ts";
 import type { DecodeJson, JsonNodes, JsonState } from "./json-node.ts";
 import { mapKeyOf, scalarValue } from "./scalar-value.ts";
-import { enter, ignore, isObject } from "./well-known.ts";
 
 /**
  * The value of a field from parsed JSON; `undefined` leaves the field as it is. A field comes at most once and the

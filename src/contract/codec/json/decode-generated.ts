@@ -4,8 +4,8 @@ import { type CodecError, describe, CodecError as Failure, within } from "../cod
 import { createSource, initialSource } from "../create-generated.ts";
 import { type FieldPlan, type Local, type MessagePlan, ownValue } from "../plan.ts";
 import { conflict, fieldsByKey, fieldValueReader, readUnknownKey, twice } from "./decode-closures.ts";
+import { enter, isObject } from "./json-input.ts";
 import type { DecodeJson, JsonNodes, JsonState } from "./json-node.ts";
-import { enter, isObject } from "./well-known.ts";
 
 /**
  * Source text for reading one type from parsed JSON: a `switch` on the member's name loads the value by a constant key,

@@ -1,8 +1,8 @@
 import { type DescExtension, type DescField, getExtension, type Message } from "@bufbuild/protobuf";
-import { checkType, isZero } from "../binary/encode-closures.ts";
-import type { UnknownField } from "../binary/unknown-field.ts";
+import type { UnknownField } from "../binary/index.ts";
 import { CodecError, describe, subscript, within } from "../codec-error.ts";
 import { type FieldPlan, fieldValue, type Local, type MessagePlan, planField, wrappedField } from "../plan.ts";
+import { checkType, isZero } from "../presence.ts";
 import { plainToJson } from "../struct-value.ts";
 import { enumNames } from "./dialect.ts";
 import type { EncodeJson, JsonNodes } from "./json-node.ts";

@@ -1,8 +1,8 @@
 import { ScalarType } from "@bufbuild/protobuf";
-import { checkType } from "../binary/encode-closures.ts";
 import { literal, member, SourceUnit } from "../code-generation.ts";
 import { subscript, within } from "../codec-error.ts";
 import type { FieldPlan, MessagePlan } from "../plan.ts";
+import { checkType } from "../presence.ts";
 import { enumNames } from "./dialect.ts";
 import { fieldText, withExtensions } from "./encode-closures.ts";
 import type { EncodeJson, JsonNodes } from "./json-node.ts";

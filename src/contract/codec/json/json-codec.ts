@@ -1,5 +1,5 @@
 import type { DescMessage, Message, MessageShape, Registry } from "@bufbuild/protobuf";
-import { BinaryCodecs } from "../binary/binary-codec.ts";
+import { BinaryCodecs } from "../binary/index.ts";
 import { type Backend, defaultBackend } from "../code-generation.ts";
 import { CodecError, within } from "../codec-error.ts";
 import type { Local } from "../plan.ts";

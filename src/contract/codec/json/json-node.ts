@@ -1,5 +1,5 @@
 import type { DescMessage, Registry } from "@bufbuild/protobuf";
-import type { BinaryCodecs } from "../binary/binary-codec.ts";
+import type { BinaryCodecs } from "../binary/index.ts";
 import type { Backend } from "../code-generation.ts";
 import { CodecError } from "../codec-error.ts";
 import { type FieldPlan, type Local, type MessagePlan, planMessage } from "../plan.ts";

@@ -1,10 +1,9 @@
 import { type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { CodecError, describe } from "../codec-error.ts";
-import { messageDepthMax } from "../limits.ts";
 import { emptyMessage, isWrapper, type Local, planMessage, scalarZero, setOwn, wrappedField } from "../plan.ts";
 import { plainToJson } from "../struct-value.ts";
 import { anyText, readAny } from "./any.ts";
-import { countParsed } from "./duplicate-keys.ts";
+import { enter, isObject } from "./json-input.ts";
 import type { DecodeJson, EncodeJson, JsonNodes, JsonState } from "./json-node.ts";
 import { quote, scalarText } from "./scalar-text.ts";
 import { scalarValue } from "./scalar-value.ts";
@@ -14,22 +13,6 @@ import { durationText, readDuration, readTimestamp, timestampText } from "./time
 export interface WellKnown {
   readonly encode: EncodeJson;
   readonly decode: DecodeJson;
-}
-
-/** Types whose JSON is not that of an ordinary message. */
-export function hasOwnJson(desc: DescMessage): boolean {
-  switch (desc.typeName) {
-    case "google.protobuf.Any":
-    case "google.protobuf.Timestamp":
-    case "google.protobuf.Duration":
-    case "google.protobuf.FieldMask":
-    case "google.protobuf.Struct":
-    case "google.protobuf.Value":
-    case "google.protobuf.ListValue":
-      return true;
-    default:
-      return isWrapper(desc);
-  }
 }
 
 export function wellKnown(desc: DescMessage, nodes: JsonNodes): WellKnown | undefined {
@@ -63,10 +46,6 @@ export function wellKnown(desc: DescMessage, nodes: JsonNodes): WellKnown | unde
     default:
       return isWrapper(desc) ? wrapper(desc, create, nested) : undefined;
   }
-}
-
-export function enter(state: JsonState): void {
-  if (++state.depth > messageDepthMax) throw new CodecError("json.depth", "messages are nested deeper than 100");
 }
 
 function wrapper(
@@ -147,10 +126,6 @@ function valueText(message: Local): string {
   }
 }
 
-export function isObject(json: unknown): json is Local {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
-}
-
 function readStruct(json: unknown, state: JsonState): Local {
   if (!isObject(json)) throw new CodecError("struct.type", `expected an object, got ${describe(json)}`);
   const fields: Local = {};
@@ -187,9 +162,4 @@ function readKind(json: unknown, state: JsonState): Local {
     default:
       throw new CodecError("value.type", `expected a JSON value, got ${describe(json)}`);
   }
-}
-
-/** Counts the members of a part of the input that nobody reads. */
-export function ignore(json: unknown, state: JsonState): void {
-  state.members += countParsed(json);
 }
