@@ -22,6 +22,8 @@ function systemError(code: string, message: string): Error {
 export class VirtualNetwork implements Network {
   /** Conditions of connections that are made from now on. */
   readonly conditions: LinkConditions;
+  /** The address that connections come from, as their servers see it; may be changed at any time. */
+  clientAddress = "127.0.0.1";
   /** Open connections. */
   readonly connections = new Set<ByteStreamPair>();
 
@@ -132,7 +134,14 @@ export class VirtualNetwork implements Network {
     for (const pair of this.connections) {
       if (pair.client.isClosed && pair.server.isClosed) this.connections.delete(pair);
     }
-    const pair = joinedStreams(this.#clock, { ...this.conditions }, "127.0.0.1", this.#freePort(), address, port);
+    const pair = joinedStreams(
+      this.#clock,
+      { ...this.conditions },
+      this.clientAddress,
+      this.#freePort(),
+      address,
+      port,
+    );
     this.connections.add(pair);
     return pair;
   }

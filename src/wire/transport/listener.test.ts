@@ -193,6 +193,27 @@ test("clients are counted by IPv4 address or IPv6 /64, loopback not at all", () 
   assert.equal(counts.size, 0);
 });
 
+test("one client cannot take all connections: its address has a cap, and others still get in", async () => {
+  const { platform, listener, events, connect } = await rig({ limits: { connectionsPerAddressMax: 2 } });
+  platform.network.clientAddress = "::ffff:10.0.0.1";
+  const greedy = [await connect(), await connect(), await connect()];
+  platform.network.clientAddress = "10.0.0.2";
+  const other = await connect();
+  await platform.clock.settle();
+  assert.deepEqual(
+    [...greedy, other].map(({ isClosed }) => isClosed()),
+    [false, false, true, false],
+  );
+  assert.equal((events[0] as { reason?: string }).reason, "too_many_connections_of_address");
+  greedy[0]?.stream.destroy();
+  await platform.clock.settle();
+  platform.network.clientAddress = "10.0.0.1";
+  const again = await connect();
+  await platform.clock.settle();
+  assert.equal(again.isClosed(), false);
+  await listener.close();
+});
+
 test("draining waits for running requests, then ends what is left and says how many", async () => {
   const { platform, listener, served, connect } = await rig();
   const clients = [await connect(), await connect(), await connect()];

@@ -216,3 +216,39 @@ test("nothing is left open: no socket, no server", async () => {
   await new Promise(resolve => setTimeout(resolve, 5));
   assert.ok(sockets() <= before, `${sockets()} TCP handles, ${before} before`);
 });
+
+test("closing a listener also ends handshakes that are under way, and a handshake that stalls ends by itself", async () => {
+  const { server } = await makeCertificates();
+  const refused: string[] = [];
+  const observer = {
+    emit: (event: { type: string; reason?: string }) => void refused.push(event.reason ?? event.type),
+  };
+  const listener = await open(systemPlatform, { tls: server, observer, limits: { tlsHandshakeTimeoutMs: 30 } });
+  const stall = async () => {
+    const socket = connectSocket(listener.port, "127.0.0.1");
+    const closed = new Promise(resolve => socket.once("close", resolve));
+    socket.on("error", () => {});
+    socket.write(Buffer.from([0x16, 3, 1, 0, 200, 1]));
+    while (listener.connections === 0) await new Promise(resolve => setImmediate(resolve));
+    return closed;
+  };
+  await stall();
+  assert.equal(listener.connections, 0);
+  const second = stall();
+  while (listener.connections === 0) await new Promise(resolve => setImmediate(resolve));
+  await listener.close();
+  await second;
+  assert.deepEqual(refused, ["tls_handshake_failed", "tls_handshake_failed"].slice(0, refused.length));
+  assert.equal(listener.connections, 0);
+});
+
+test("a listener without a host is reached by both families", async () => {
+  const listener = await listen({ ...answering(), port: 0 });
+  const hosts = listener.host === "::" ? ["127.0.0.1", "::1"] : ["127.0.0.1"];
+  for (const host of hosts) {
+    const pool = openPool({ host, port: listener.port });
+    assert.equal(await get(await pool.acquire(), "/"), "2 http / nobody");
+    pool.destroy();
+  }
+  await listener.close();
+});
