@@ -55,7 +55,7 @@ export function statusesOf(text: string): number[] {
 /** Sends one row to a recording server. */
 export async function judgeRequest(server: RecordingServer, row: RequestCase): Promise<Outcome> {
   const { text, port } = await exchangeBytes(server.port, row, 25);
-  return { statuses: statusesOf(text), seen: server.seenFrom(port) };
+  return { statuses: statusesOf(text), seen: server.takeSeen(port) };
 }
 
 /** `undefined` when the outcome is the row's verdict, otherwise what was seen instead. */

@@ -438,7 +438,7 @@ row("7.1.2", "a trailer with a space before its colon", chunked("0\r\nA : b\r\n\
 row("7.1.2", "a folded trailer", chunked("0\r\nA: b\r\n c\r\n\r\n"), 400);
 row("7.1.2", "a trailer that ends in bare LF", chunked("0\r\nA: b\n\r\n"), 400);
 row("7.1.2", "trailers of 9 KiB", chunked(`0\r\nA: ${"b".repeat(9216)}\r\n\r\n`), 431);
-for (const name of ["Content-Length: 5", "Transfer-Encoding: chunked", "Host: b"]) {
+for (const name of ["Content-Length: 5", "Transfer-Encoding: chunked", "Host: b", "Connection: close"]) {
   row("RFC 9110, 6.5.1", `${name} in trailers`, chunked(`0\r\n${name}\r\n\r\n`), 400);
 }
 row("7.1", "smuggling: a last chunk of many zeros, then a request", chunked(`0000000000000000\r\n\r\n${next}`), [

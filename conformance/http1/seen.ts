@@ -9,7 +9,8 @@ export interface RecordingServer {
   readonly port: number;
   /** All requests since the last `forget`, in order. */
   readonly all: readonly string[];
-  seenFrom(remotePort: number): readonly string[];
+  /** What came from that port, once: ports are used again. */
+  takeSeen(remotePort: number): readonly string[];
   forget(): void;
   close(): Promise<void>;
 }
@@ -25,8 +26,10 @@ class Record {
     this.#byPort.set(remotePort, list);
   }
 
-  seenFrom(remotePort: number): readonly string[] {
-    return this.#byPort.get(remotePort) ?? [];
+  takeSeen(remotePort: number): readonly string[] {
+    const seen = this.#byPort.get(remotePort) ?? [];
+    this.#byPort.delete(remotePort);
+    return seen;
   }
 
   forget(): void {
@@ -58,7 +61,7 @@ export async function startOurServer(): Promise<RecordingServer> {
   return {
     port: listening.port,
     all: record.all,
-    seenFrom: port => record.seenFrom(port),
+    takeSeen: port => record.takeSeen(port),
     forget: () => record.forget(),
     async close() {
       const closed = listening.close();
@@ -106,7 +109,7 @@ export async function startNodeServer(): Promise<RecordingServer> {
   return {
     port: (server.address() as AddressInfo).port,
     all: record.all,
-    seenFrom: port => record.seenFrom(port),
+    takeSeen: port => record.takeSeen(port),
     forget: () => record.forget(),
     close() {
       server.closeAllConnections();

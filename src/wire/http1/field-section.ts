@@ -25,8 +25,8 @@ export class FieldSection implements FieldList {
   expectsContinue = false;
   /** `Upgrade` names something and `Connection` says `upgrade`. */
   hasUpgrade = false;
-  /** Content-Length or Transfer-Encoding or Host was there, in whatever form. */
-  hasMessageFields = false;
+  /** A field about framing, routing or connection was there: trailers must not have one. */
+  hasControlFields = false;
 
   set text(text: string) {
     this.#text = text;
@@ -198,17 +198,15 @@ function noteKnown(
   start: number,
   end: number,
 ): Refusal | undefined {
+  section.hasControlFields = true;
   switch (index) {
     case KnownName.host:
-      section.hasMessageFields = true;
       if (section.hostIndex !== -1) return refusals.hostRepeated;
       section.hostIndex = section.names.length - 1;
       return undefined;
     case KnownName.contentLength:
-      section.hasMessageFields = true;
       return noteContentLength(section, bytes, start, end);
     case KnownName.transferEncoding:
-      section.hasMessageFields = true;
       return noteTransferEncoding(section, latin1Slice(bytes, start, end).toLowerCase());
     case KnownName.connection:
       noteConnection(section, latin1Slice(bytes, start, end).toLowerCase());

@@ -248,8 +248,8 @@ export class IncomingBody {
       this.#refuse(parser.refusal);
       return end;
     }
-    // RFC 9110, section 6.5.1: no framing or routing in trailers.
-    if (parser.section.hasMessageFields) {
+    // RFC 9110, section 6.5.1: no framing, routing or connection control in trailers.
+    if (parser.section.hasControlFields) {
       this.#refuse(refusals.trailerField);
       return end;
     }
