@@ -1,0 +1,208 @@
+import { type DescMessage, type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
+import { type Duration, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { type ErrorCode, errorCodes, isErrorCode } from "../errors/index.ts";
+import { binaryCodec, type JsonDialect, jsonCodec } from "./codec/index.ts";
+import { http as httpOption } from "./gen/google/api/annotations_pb.ts";
+import type { HttpRule } from "./gen/google/api/http_pb.ts";
+import {
+  auth as authOption,
+  MethodPolicy_Priority,
+  policy as policyOption,
+  RestDialect_EnumValues,
+  RestDialect_FieldNames,
+  rest_dialect as restDialectOption,
+  rest as restOption,
+} from "./gen/trunkline/v1/options_pb.ts";
+import type {
+  AuthOptions,
+  HttpBinding,
+  Idempotency,
+  MessageCodecs,
+  Method,
+  MethodPolicy,
+  Priority,
+  RestOptions,
+  Service,
+} from "./method.ts";
+
+/**
+ * A contract that cannot be served: an option with a value that means nothing. The message names file, element, value.
+ */
+export class ContractError extends Error {
+  override readonly name = "ContractError";
+}
+
+const services = new WeakMap<DescService, Service>();
+
+/**
+ * The compiled view of a service, the same object for the same descriptor.
+ * @throws ContractError when an option of the contract has an impossible value.
+ */
+export function compileService(desc: DescService): Service {
+  let service = services.get(desc);
+  if (service === undefined) {
+    service = {
+      typeName: desc.typeName,
+      methods: desc.methods.map(compileMethod),
+      dialect: compileDialect(desc),
+      desc,
+    };
+    services.set(desc, service);
+  }
+  return service;
+}
+
+function compileMethod(desc: DescMethod): Method {
+  return {
+    service: desc.parent.typeName,
+    name: desc.name,
+    localName: desc.localName,
+    path: `/${desc.parent.typeName}/${desc.name}`,
+    kind: desc.methodKind,
+    idempotency: idempotencyOf(desc),
+    input: new LazyCodecs(desc.input),
+    output: new LazyCodecs(desc.output),
+    policy: compilePolicy(desc),
+    http: compileBindings(desc),
+    rest: compileRest(desc),
+    auth: compileAuth(desc),
+    desc,
+  };
+}
+
+/** Compiles each codec when a call first needs it: most services speak only one of the two. */
+class LazyCodecs implements MessageCodecs {
+  readonly #desc: DescMessage;
+  #binary: MessageCodecs["binary"] | undefined;
+  #json: MessageCodecs["json"] | undefined;
+
+  constructor(desc: DescMessage) {
+    this.#desc = desc;
+  }
+
+  get typeName(): string {
+    return this.#desc.typeName;
+  }
+
+  get binary(): MessageCodecs["binary"] {
+    this.#binary ??= binaryCodec(this.#desc);
+    return this.#binary;
+  }
+
+  get json(): MessageCodecs["json"] {
+    this.#json ??= jsonCodec(this.#desc, { unknownFields: "ignore" });
+    return this.#json;
+  }
+}
+
+function idempotencyOf(desc: DescMethod): Idempotency {
+  switch (desc.idempotency) {
+    case MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS:
+      return "no_side_effects";
+    case MethodOptions_IdempotencyLevel.IDEMPOTENT:
+      return "idempotent";
+    default:
+      return "unknown";
+  }
+}
+
+function compilePolicy(desc: DescMethod): MethodPolicy {
+  if (!hasOption(desc, policyOption)) return silentPolicy;
+  const option = getOption(desc, policyOption);
+  const codes: ErrorCode[] = [];
+  for (const name of option.retryableCodes) {
+    if (!isErrorCode(name)) {
+      const known = errorCodes.map(row => row.code).join(", ");
+      throw contractError(desc, `policy.retryable_codes has "${name}"; the codes are ${known}`);
+    }
+    codes.push(name);
+  }
+  if (option.maxAttempts > 1 && idempotencyOf(desc) === "unknown") {
+    throw contractError(
+      desc,
+      `policy.max_attempts is ${option.maxAttempts}, but the method has no idempotency_level; set it to NO_SIDE_EFFECTS or IDEMPOTENT if calls may be repeated`,
+    );
+  }
+  return {
+    timeoutMs: durationMs(desc, "policy.timeout", option.timeout),
+    maxAttempts: option.maxAttempts === 0 ? undefined : option.maxAttempts,
+    retryableCodes: codes,
+    hedge:
+      option.hedge === undefined
+        ? undefined
+        : {
+            delayMs: durationMs(desc, "policy.hedge.delay", option.hedge.delay),
+            maxAttempts: option.hedge.maxAttempts,
+          },
+    priority: priorityOf(option.priority),
+    requestBytesMax: option.maxRequestBytes === 0n ? undefined : Number(option.maxRequestBytes),
+  };
+}
+
+const silentPolicy: MethodPolicy = {
+  timeoutMs: undefined,
+  maxAttempts: undefined,
+  retryableCodes: [],
+  hedge: undefined,
+  priority: "default",
+  requestBytesMax: undefined,
+};
+
+function priorityOf(priority: number): Priority {
+  switch (priority) {
+    case MethodPolicy_Priority.CRITICAL:
+      return "critical";
+    case MethodPolicy_Priority.SHEDDABLE:
+      return "sheddable";
+    default:
+      return "default";
+  }
+}
+
+function durationMs(desc: DescMethod, name: string, duration: Duration | undefined): number | undefined {
+  if (duration === undefined) return undefined;
+  const ms = Number(duration.seconds) * 1000 + duration.nanos / 1e6;
+  if (!(ms > 0)) throw contractError(desc, `${name} is ${ms} ms; it must be more than 0`);
+  return ms;
+}
+
+function compileBindings(desc: DescMethod): readonly HttpBinding[] {
+  if (!hasOption(desc, httpOption)) return [];
+  const rule = getOption(desc, httpOption);
+  return [rule, ...rule.additionalBindings].map(binding => compileBinding(desc, binding));
+}
+
+function compileBinding(desc: DescMethod, rule: HttpRule): HttpBinding {
+  const { pattern } = rule;
+  if (pattern.case === undefined) throw contractError(desc, "google.api.http has a rule without a verb and a path");
+  const verb = pattern.case === "custom" ? pattern.value.kind : pattern.case.toUpperCase();
+  const template = pattern.case === "custom" ? pattern.value.path : pattern.value;
+  return { verb, template, body: rule.body, responseBody: rule.responseBody };
+}
+
+function compileRest(desc: DescMethod): RestOptions {
+  if (!hasOption(desc, restOption)) return { successStatus: 200, location: undefined };
+  const option = getOption(desc, restOption);
+  const status = option.successStatus === 0 ? 200 : option.successStatus;
+  if (status < 200 || status > 299) throw contractError(desc, `rest.success_status is ${status}; it must be 200 to 299`);
+  return { successStatus: status, location: option.location === "" ? undefined : option.location };
+}
+
+function compileAuth(desc: DescMethod): AuthOptions {
+  if (!hasOption(desc, authOption)) return { required: false, scopes: [] };
+  const option = getOption(desc, authOption);
+  return { required: option.required, scopes: option.scopes };
+}
+
+function compileDialect(desc: DescService): JsonDialect {
+  const option = hasOption(desc, restDialectOption) ? getOption(desc, restDialectOption) : undefined;
+  return {
+    fieldNames: option?.fieldNames === RestDialect_FieldNames.PROTO ? "proto" : "json",
+    enumValues: option?.enumValues === RestDialect_EnumValues.SHORT ? "short" : "full",
+    emitDefaultValues: option?.emitDefaultValues ?? false,
+  };
+}
+
+function contractError(desc: DescMethod, problem: string): ContractError {
+  return new ContractError(`${desc.parent.file.name}.proto: ${desc.parent.typeName}.${desc.name}: ${problem}`);
+}

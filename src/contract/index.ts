@@ -1,0 +1,22 @@
+/**
+ * The contract as the rest of the code sees it: services and methods compiled from protobuf descriptors and their
+ * options into plain data, and the codecs in `codec/`. Imports only `errors` and `platform`. Generated messages live in
+ * `gen/` (made by `npm run generate`). Start at `method.ts`; `compile.ts` builds it.
+ */
+export type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
+export { binaryCodec, CodecError, jsonCodec } from "./codec/index.ts";
+export { ContractError, compileService } from "./compile.ts";
+export {
+  type AuthOptions,
+  type CallKind,
+  type HttpBinding,
+  type Idempotency,
+  type MessageCodecs,
+  type Method,
+  type MethodPolicy,
+  type Priority,
+  type RestOptions,
+  requestIsStream,
+  responseIsStream,
+  type Service,
+} from "./method.ts";
