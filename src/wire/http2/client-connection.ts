@@ -98,9 +98,8 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     return stream;
   }
 
-  override flush(): void {
+  protected override willWrite(): void {
     this.#lastWrittenId = this.#nextStreamId - 2;
-    super.flush();
   }
 
   protected override readPreface(): number {

@@ -1,7 +1,9 @@
-import type { ClientExchange, ResponseReceiver } from "../exchange.ts";
+import type { ClientExchange, FieldList, ResponseReceiver } from "../exchange.ts";
 import type { Http2Connection } from "./connection.ts";
-import { Http2Stream } from "./stream.ts";
+import { Http2Stream, noReceiver } from "./stream.ts";
 import { StreamState } from "./stream-state.ts";
+
+const noResponseReceiver: ResponseReceiver = { ...noReceiver, head() {} };
 
 export class Http2ClientStream extends Http2Stream implements ClientExchange {
   /** The receiver until the exchange is over; its base class's view leaves `head` out. */
@@ -26,6 +28,13 @@ export class Http2ClientStream extends Http2Stream implements ClientExchange {
 
   get isClosed(): boolean {
     return this.state === StreamState.closed;
+  }
+
+  /** With the response complete the exchange is over for its receiver, even while the request is still going out. */
+  override ended(trailers: FieldList | undefined): void {
+    const { receiver } = this;
+    this.receiver = noResponseReceiver;
+    receiver.ended(trailers);
   }
 
   finished(): void {}

@@ -1,4 +1,11 @@
-import type { ByteStream, ByteStreamHandler, Clock, Observer, Timer } from "../../platform/index.ts";
+import {
+  type ByteStream,
+  type ByteStreamHandler,
+  type Clock,
+  type Observer,
+  outsideContext,
+  type Timer,
+} from "../../platform/index.ts";
 import { type ConnectionInfo, ExchangeError } from "../exchange.ts";
 import { calmDown, ErrorCode, errorCodeName, Http2ConnectionError, protocolError } from "./errors.ts";
 import type { Http2CallbackFailed, Http2ConnectionClosed, Http2StreamLimited } from "./events.ts";
@@ -595,9 +602,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   /** Announces window of a stream once half of it is owed. */
   #owe(stream: Http2Stream, bytes: number): void {
     stream.owedBytes += bytes;
-    const missing = this.windows.streamBytes - stream.receiveWindow - stream.unconsumedBytes;
-    const target = Math.max(stream.owedBytes, missing);
-    if (target * 2 < this.windows.streamBytes) return;
+    if (stream.owedBytes * 2 < this.windows.streamBytes) return;
     stream.receiveWindow += stream.owedBytes;
     writeWindowUpdate(this.output.writer, stream.id, stream.owedBytes);
     stream.owedBytes = 0;
@@ -673,7 +678,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
 
   /** Something was written outside of input handling: it leaves at the end of the turn at the latest. */
   outputGathered(): void {
-    if (!this.isReceiving && !this.#flushIsScheduled) this.scheduleFlush();
+    if (!this.isReceiving && !this.#flushIsScheduled && this.output.gatheredBytes > 0) this.scheduleFlush();
   }
 
   protected scheduleFlush(): void {
@@ -689,12 +694,17 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
 
   flush(): void {
     if (this.isClosed) return;
+    this.willWrite();
     if (this.sender.hasWaitingData) this.#pump();
     this.output.flush();
     if (this.output.isBlocked) this.#blocked();
   }
 
+  /** Everything gathered is about to be handed to the socket. */
+  protected willWrite(): void {}
+
   #pump(): void {
+    this.willWrite();
     try {
       this.sender.pump();
     } catch (error) {
@@ -724,15 +734,17 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     if (stream.movedAt === 0) stream.movedAt = this.clock.now();
     if (stream.queuedBytes > this.limits.streamBufferHighBytes) stream.wasFull = true;
     this.#armStallTimer();
-    this.outputGathered();
+    if (!this.isReceiving) this.scheduleFlush();
   }
 
   #armStallTimer(): void {
     if (this.#stallTimer !== undefined || this.isClosed) return;
     const delayMs = Math.min(this.limits.writeStallMs, this.limits.windowStallMs) / 2;
-    this.#stallTimer = this.clock.after(delayMs, () => {
-      this.#stallTimer = undefined;
-      this.#checkStalls();
+    outsideContext(() => {
+      this.#stallTimer = this.clock.after(delayMs, () => {
+        this.#stallTimer = undefined;
+        this.#checkStalls();
+      });
     });
   }
 
@@ -782,12 +794,14 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   }
 
   #armIdle(delayMs: number): void {
-    this.#idleTimer = this.clock.after(delayMs, () => {
-      this.#idleTimer = undefined;
-      if (this.isClosing || this.isClosed || this.streams.size > 0) return;
-      const quietMs = this.clock.now() - this.receivedAt;
-      if (quietMs >= this.limits.idleMs) this.fail(new Http2ConnectionError(ErrorCode.noError, limitToken.idle));
-      else this.#armIdle(this.limits.idleMs - quietMs);
+    outsideContext(() => {
+      this.#idleTimer = this.clock.after(delayMs, () => {
+        this.#idleTimer = undefined;
+        if (this.isClosing || this.isClosed || this.streams.size > 0) return;
+        const quietMs = this.clock.now() - this.receivedAt;
+        if (quietMs >= this.limits.idleMs) this.fail(new Http2ConnectionError(ErrorCode.noError, limitToken.idle));
+        else this.#armIdle(this.limits.idleMs - quietMs);
+      });
     });
   }
 
@@ -803,6 +817,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     if (this.isClosing || this.isClosed) return;
     this.isClosing = true;
     this.#endedWith = error;
+    this.willWrite();
     writeGoaway(this.output.writer, this.lastPeerStreamId, error.code, error.token);
     this.output.flush();
     this.stream.end();

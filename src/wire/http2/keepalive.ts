@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../../platform/index.ts";
+import { type Clock, outsideContext, type Timer } from "../../platform/index.ts";
 import { ErrorCode, Http2ConnectionError } from "./errors.ts";
 import { limitToken } from "./limits.ts";
 
@@ -48,9 +48,12 @@ export class Keepalive {
   }
 
   #arm(delayMs: number): void {
-    this.#timer = this.#clock.after(delayMs, () => {
-      this.#timer = undefined;
-      this.#check();
+    // The timer serves all calls, not the one that happened to arm it.
+    outsideContext(() => {
+      this.#timer = this.#clock.after(delayMs, () => {
+        this.#timer = undefined;
+        this.#check();
+      });
     });
   }
 

@@ -1,5 +1,11 @@
 import type { ByteStream, ByteStreamHandler, Clock, Observer, Timer } from "../../platform/index.ts";
-import { constantField, type HeaderField, type ServerConnection, type ServerConnectionHandler } from "../exchange.ts";
+import {
+  constantField,
+  ExchangeError,
+  type HeaderField,
+  type ServerConnection,
+  type ServerConnectionHandler,
+} from "../exchange.ts";
 import { Http2Connection } from "./connection.ts";
 import { calmDown, ErrorCode, Http2ConnectionError, protocolError } from "./errors.ts";
 import { spendOrEnd } from "./floods.ts";
@@ -7,7 +13,7 @@ import { clientPreface, Setting } from "./frames.ts";
 import { BlockKind } from "./head.ts";
 import { type Http2Limits, limitToken } from "./limits.ts";
 import { Http2ServerStream } from "./server-stream.ts";
-import { type Http2Stream, noReceiver } from "./stream.ts";
+import type { Http2Stream } from "./stream.ts";
 import { nextStreamState, StreamInput, StreamState } from "./stream-state.ts";
 
 export interface Http2ServerConnectionOptions {
@@ -177,7 +183,8 @@ export class Http2ServerConnection extends Http2Connection implements ServerConn
   override localEnded(stream: Http2Stream): void {
     if (stream.state === StreamState.halfClosedLocal) {
       // Answered before the request was complete: the rest is not wanted (RFC 9113, section 8.1).
-      stream.receiver = noReceiver;
+      const error = new ExchangeError("limit", "the rest of the body was not read: the answer is complete");
+      this.clock.endOfTurn(() => stream.abort(error));
       this.resetStream(stream, ErrorCode.noError);
       return;
     }

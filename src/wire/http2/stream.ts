@@ -20,8 +20,6 @@ const resetCodes: Readonly<Record<ResetReason, number>> = {
   no_error: ErrorCode.noError,
 };
 
-const noTrailers: readonly HeaderField[] = [];
-
 /** What happens before a receiver is set, or after the exchange is over, concerns nobody. */
 export const noReceiver: BodyReceiver = { data() {}, ended() {}, aborted() {}, writable() {} };
 
@@ -138,7 +136,7 @@ export abstract class Http2Stream implements Exchange {
       sender.endHeaders(this.id, true);
       this.endSent();
     } else {
-      this.trailersWaiting = fields.length === 0 ? noTrailers : fields;
+      this.trailersWaiting = fields;
       this.endWaits = true;
     }
     this.finished();
@@ -178,15 +176,15 @@ export abstract class Http2Stream implements Exchange {
     }
   }
 
-  /** Closes without a word to the peer; the receiver hears why. */
+  /** Tells the receiver why the exchange is over; nothing more follows. */
   abort(error: ExchangeError): void {
     const { receiver } = this;
     this.receiver = noReceiver;
     receiver.aborted(error);
   }
 
+  /** The peer's message is complete. A server's receiver may still hear `aborted`: the call can be cancelled. */
   ended(trailers: FieldList | undefined): void {
-    const { receiver } = this;
-    receiver.ended(trailers);
+    this.receiver.ended(trailers);
   }
 }
