@@ -1,5 +1,4 @@
 import type { ByteStream, ByteStreamHandler, Clock, Observer } from "../../platform/index.ts";
-import { ByteWriter } from "../../platform/index.ts";
 import {
   type ClientConnection,
   type ClientConnectionHandler,
@@ -10,6 +9,7 @@ import {
   type ResetReason,
   type ResponseReceiver,
 } from "../exchange.ts";
+import { CarriedBytes } from "./carried-bytes.ts";
 import { Http1ClientExchange } from "./client-exchange.ts";
 import { Connection } from "./connection.ts";
 import type { Http1ResponseRefused } from "./events.ts";
@@ -46,7 +46,7 @@ export class Http1ClientConnection extends Connection implements ClientConnectio
   readonly #head = new RequestHeadWriter();
   #phase: Phase = "idle";
   #exchange: Http1ClientExchange | undefined;
-  #carry: ByteWriter | undefined;
+  #carry: CarriedBytes | undefined;
   #requestsStarted = 0;
   #informational = 0;
   #isDraining = false;
@@ -127,7 +127,7 @@ export class Http1ClientConnection extends Connection implements ClientConnectio
       const carry = this.#carry;
       this.#carry = undefined;
       carry.append(chunk);
-      this.#run(carry.bytes.subarray(0, carry.position));
+      this.#run(carry.bytes);
     } else this.#run(chunk);
     if (this.#phase === "body") this.#updateReading();
   }
@@ -145,9 +145,7 @@ export class Http1ClientConnection extends Connection implements ClientConnectio
             return;
           }
           if (next === incomplete) {
-            const rest = bytes.subarray(at);
-            this.#carry = new ByteWriter(Math.max(256, rest.length));
-            this.#carry.append(rest);
+            this.#carry = new CarriedBytes(bytes.subarray(at));
             return;
           }
           at = next;

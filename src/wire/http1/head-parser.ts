@@ -5,7 +5,9 @@ import { latin1Slice } from "./latin1.ts";
 import type { Http1Limits } from "./limits.ts";
 import { type Refusal, refusals } from "./refusal.ts";
 
-const pathCacheMax = 64;
+/** Paths kept per connection, and the longest of them: together less than an idle connection may weigh. */
+const pathCacheMax = 32;
+const cachedPathCharactersMax = 256;
 const methodBytesMax = 32;
 
 /**
@@ -120,8 +122,9 @@ export class RequestHeadParser {
   #pathField(path: string): HeaderField {
     let field = this.#paths.get(path);
     if (field === undefined) {
-      if (this.#paths.size === pathCacheMax) this.#paths.clear();
       field = new HeaderField(":path", path);
+      if (path.length > cachedPathCharactersMax) return field;
+      if (this.#paths.size === pathCacheMax) this.#paths.clear();
       this.#paths.set(path, field);
     }
     return field;
@@ -192,17 +195,19 @@ export class ResponseHeadParser {
   }
 }
 
-const versionPrefix = Uint8Array.from("HTTP/1.", character => character.charCodeAt(0));
+const versionForm = Uint8Array.from("HTTP/0.0", character => character.charCodeAt(0));
+const digitZero = 0x30;
 
-/** The position behind `HTTP/1.0` or `HTTP/1.1`. */
+/** The position behind `HTTP/1.0` or `HTTP/1.1`. What has no form of a version is refused at its first wrong byte. */
 function parseVersion(bytes: Buffer, start: number, end: number): number {
-  for (let i = 0; i < versionPrefix.length; i++) {
+  for (let i = 0; i < versionForm.length; i++) {
     if (start + i >= end) return incomplete;
-    if (bytes[start + i] !== versionPrefix[i]) return refused;
+    const byte = bytes[start + i]!;
+    const expected = versionForm[i]!;
+    if (expected === digitZero ? byte < digitZero || byte > 0x39 : byte !== expected) return refused;
   }
-  if (start + 7 >= end) return incomplete;
-  const minor = bytes[start + 7];
-  return minor === 0x31 || minor === 0x30 ? start + 8 : refused;
+  const isKnown = bytes[start + 5] === 0x31 && (bytes[start + 7] === 0x30 || bytes[start + 7] === 0x31);
+  return isKnown ? start + 8 : refused;
 }
 
 /** 505 for a version that has the form of one (RFC 9110, section 15.6.6), 400 for anything else. */

@@ -1,11 +1,6 @@
-import {
-  type ByteStream,
-  type ByteStreamHandler,
-  ByteWriter,
-  type Clock,
-  type Observer,
-} from "../../platform/index.ts";
+import type { ByteStream, ByteStreamHandler, Clock, Observer } from "../../platform/index.ts";
 import { ExchangeError, type ResetReason, type ServerConnection, type ServerConnectionHandler } from "../exchange.ts";
+import { CarriedBytes } from "./carried-bytes.ts";
 import { Connection } from "./connection.ts";
 import type { Http1RequestRefused } from "./events.ts";
 import { incomplete, refused } from "./field-section.ts";
@@ -49,7 +44,7 @@ export class Http1ServerConnection
   #phase: Phase = "head";
   #exchange: Http1ServerExchange | undefined;
   /** Bytes behind what has been read: a part of a head, or pipelined requests. */
-  #carry: ByteWriter | undefined;
+  #carry: CarriedBytes | undefined;
   #isRunning = false;
   /** Where the loop stands, for a handler that takes the connection over. */
   #runBytes: Buffer | undefined;
@@ -131,11 +126,10 @@ export class Http1ServerConnection
     const carry = this.#carry;
     if (carry === undefined) return;
     this.#carry = undefined;
-    const bytes = carry.bytes.subarray(0, carry.position);
-    const at = this.#run(bytes);
-    if (at < bytes.length && this.#carry === undefined) {
-      carry.bytes.copyWithin(0, at, carry.position);
-      carry.position -= at;
+    const { length } = carry;
+    const at = this.#run(carry.bytes);
+    if (at < length) {
+      carry.drop(at);
       this.#carry = carry;
     }
     this.#settle();
@@ -175,8 +169,8 @@ export class Http1ServerConnection
 
   #carryOver(chunk: Buffer, start: number): void {
     const rest = chunk.subarray(start);
-    this.#carry ??= new ByteWriter(Math.max(256, rest.length));
-    this.#carry.append(rest);
+    if (this.#carry === undefined) this.#carry = new CarriedBytes(rest);
+    else this.#carry.append(rest);
   }
 
   /** After input: what leaves now, what is awaited, whether reading goes on. */
@@ -201,7 +195,7 @@ export class Http1ServerConnection
   }
 
   #updateReading(): void {
-    const waits = this.#carry?.position ?? 0;
+    const waits = this.#carry?.length ?? 0;
     const pipelineIsFull = waits > this.limits.pipelinedBytesMax && (this.#phase === "answer" || this.output.isBlocked);
     this.setReading(!pipelineIsFull && (this.unpaidBytes <= this.limits.unpaidBytesMax || this.#phase !== "body"));
   }
@@ -366,7 +360,7 @@ export class Http1ServerConnection
     const firstBytes =
       this.#runBytes !== undefined
         ? Buffer.from(this.#runBytes.subarray(this.#runAt))
-        : (this.#carry?.copyFrom(0) ?? Buffer.alloc(0));
+        : Buffer.from(this.#carry?.bytes ?? []);
     this.setReading(true);
     this.#end(undefined);
     return { stream: this.stream, firstBytes };
