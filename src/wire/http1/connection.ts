@@ -1,4 +1,4 @@
-import type { ByteStream, Clock } from "../../platform/index.ts";
+import { type ByteStream, type Clock, outsideContext } from "../../platform/index.ts";
 import type { ConnectionInfo } from "../exchange.ts";
 import { BodyWindow } from "./body-window.ts";
 import { type BodySink, IncomingBody } from "./incoming-body.ts";
@@ -55,7 +55,7 @@ export abstract class Connection implements BodySink {
   protected setReading(isReading: boolean): void {
     if (isReading !== this.isReadingStopped) return;
     this.isReadingStopped = !isReading;
-    if (isReading) this.stream.resume();
+    if (isReading) outsideContext(() => this.stream.resume());
     else this.stream.pause();
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { contextKey, contextValue, runInContext } from "../../platform/index.ts";
 import { constantField, HeaderField } from "../exchange.ts";
 import { type Answering, echo, fieldTexts, ScriptedClient } from "./scripted-peer.ts";
 
@@ -421,4 +422,21 @@ test("an idle connection has one timer and a closed one has none", () => {
   assert.equal(client.clock.pendingTimers, 1);
   client.connection.destroy();
   assert.equal(client.clock.pendingTimers, 0);
+});
+
+test("the next request does not start in the context of the one that was answered", () => {
+  const key = contextKey<string>("call");
+  const contexts: (string | undefined)[] = [];
+  const client = new ScriptedClient(() => void contexts.push(contextValue(key)));
+  client.send(`${get}${get}`);
+  runInContext(key, "first", () => client.lastRequest.exchange.respond(204, [], undefined));
+  assert.deepEqual(contexts, [undefined, undefined]);
+});
+
+test("a pipeline of many small requests is taken without moving its rest each time", () => {
+  const client = new ScriptedClient(silent);
+  client.send(get.repeat(1500));
+  for (let answered = 0; answered < 1500; answered++) client.lastRequest.exchange.respond(204, [], undefined);
+  assert.equal(client.requests.length, 1500);
+  assert.equal(client.send().match(/204 No Content/g)?.length, 1500);
 });

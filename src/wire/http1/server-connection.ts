@@ -1,4 +1,10 @@
-import type { ByteStream, ByteStreamHandler, Clock, Observer } from "../../platform/index.ts";
+import {
+  type ByteStream,
+  type ByteStreamHandler,
+  type Clock,
+  type Observer,
+  outsideContext,
+} from "../../platform/index.ts";
 import { ExchangeError, type ResetReason, type ServerConnection, type ServerConnectionHandler } from "../exchange.ts";
 import { CarriedBytes } from "./carried-bytes.ts";
 import { Connection } from "./connection.ts";
@@ -309,7 +315,8 @@ export class Http1ServerConnection
     this.#complete();
     if (this.#isRunning || this.#phase !== "head") return;
     if (this.#carry === undefined) this.output.flush();
-    else this.#runCarry();
+    // The handler that has just answered must not lend its context to the next request.
+    else outsideContext(() => this.#runCarry());
   }
 
   /** Answer and request are complete. */

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../../platform/index.ts";
+import { type Clock, outsideContext, type Timer } from "../../platform/index.ts";
 
 /**
  * The one timer of a connection. What it waits for changes with every request, so moving the due time is a store: the
@@ -43,16 +43,19 @@ export class Watchdog {
 
   #arm(delayMs: number): void {
     this.#armedFor = this.#due;
-    this.#timer = this.#clock.after(delayMs, () => {
-      this.#timer = undefined;
-      if (this.#due === Number.POSITIVE_INFINITY) return;
-      const left = this.#due - this.#clock.now();
-      if (left > 0) {
-        this.#arm(left);
-        return;
-      }
-      this.#due = Number.POSITIVE_INFINITY;
-      this.#expired();
-    });
+    // It outlives the piece of work that happens to arm it.
+    this.#timer = outsideContext(() => this.#clock.after(delayMs, () => this.#fired()));
+  }
+
+  #fired(): void {
+    this.#timer = undefined;
+    if (this.#due === Number.POSITIVE_INFINITY) return;
+    const left = this.#due - this.#clock.now();
+    if (left > 0) {
+      this.#arm(left);
+      return;
+    }
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#expired();
   }
 }
