@@ -1,6 +1,6 @@
 import type { ClientExchange, FieldList, ResponseReceiver } from "../exchange.ts";
 import type { Http2Connection } from "./connection.ts";
-import { Http2Stream, noReceiver } from "./stream.ts";
+import { Http2Stream, noBodyYet, noReceiver } from "./stream.ts";
 import { StreamState } from "./stream-state.ts";
 
 const noResponseReceiver: ResponseReceiver = { ...noReceiver, head() {} };
@@ -23,6 +23,7 @@ export class Http2ClientStream extends Http2Stream implements ClientExchange {
     super(connection, id);
     this.receiver = receiver;
     this.isHeadRequest = isHeadRequest;
+    this.bodyBytesExpected = noBodyYet;
     this.state = end ? StreamState.halfClosedLocal : StreamState.open;
   }
 

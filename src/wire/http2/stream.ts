@@ -20,6 +20,9 @@ const resetCodes: Readonly<Record<ResetReason, number>> = {
   no_error: ErrorCode.noError,
 };
 
+/** Before the head of a response any DATA, also an empty frame, is more than expected. */
+export const noBodyYet = -2;
+
 /** What happens before a receiver is set, or after the exchange is over, concerns nobody. */
 export const noReceiver: BodyReceiver = { data() {}, ended() {}, aborted() {}, writable() {} };
 
@@ -42,7 +45,7 @@ export abstract class Http2Stream implements Exchange {
   owedBytes = 0;
   /** Body bytes received, against `content-length`. */
   bodyBytes = 0;
-  /** −1: not declared. */
+  /** −1: not declared; {@link noBodyYet}. */
   bodyBytesExpected = -1;
 
   /** Waiting output: chunks from `queueIndex` on, of the first one the bytes from `queueOffset` on. */
