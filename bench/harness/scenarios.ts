@@ -1,0 +1,149 @@
+export const groups = ["rpc", "rest", "codec", "memory"] as const;
+export type Group = (typeof groups)[number];
+
+/** What a round yields. CPU times and memory are those of one process. */
+export type Metric =
+  | "perSecond"
+  | "serverCpuUs"
+  | "clientCpuUs"
+  | "p50Us"
+  | "p99Us"
+  | "serverRssBytes"
+  | "clientRssBytes"
+  | "heapBytesEach"
+  | "rssBytesEach";
+
+/**
+ * Who makes the load: the peer's own client, h2load or wrk against the peer's server, one process for all (codecs), or
+ * raw connections that only stay open.
+ */
+export type Load = "client" | "h2load" | "wrk" | "in-process" | "hold-open";
+
+export interface Scenario {
+  readonly name: string;
+  readonly group: Group;
+  readonly title: string;
+  readonly load: Load;
+  readonly concurrency: number;
+  readonly metrics: readonly Metric[];
+  /** What `perSecond` counts; one echo is one MiB each way. */
+  readonly unit: string;
+  /** The server of all peers, where the clients are compared. */
+  readonly serverPeer?: string;
+}
+
+const both: readonly Metric[] = [
+  "perSecond",
+  "serverCpuUs",
+  "clientCpuUs",
+  "p50Us",
+  "p99Us",
+  "serverRssBytes",
+  "clientRssBytes",
+];
+const serverOnly: readonly Metric[] = ["perSecond", "serverCpuUs", "serverRssBytes"];
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: "unary-64",
+    group: "rpc",
+    title: "Unary call, small message, 64 in flight",
+    load: "client",
+    concurrency: 64,
+    metrics: both,
+    unit: "calls",
+  },
+  {
+    name: "unary-1",
+    group: "rpc",
+    title: "Unary call, small message, one at a time",
+    load: "client",
+    concurrency: 1,
+    metrics: both,
+    unit: "calls",
+  },
+  {
+    name: "server-stream",
+    group: "rpc",
+    title: "Server stream of small messages",
+    load: "client",
+    concurrency: 1,
+    metrics: ["perSecond", "serverCpuUs", "clientCpuUs"],
+    unit: "messages",
+  },
+  {
+    name: "echo-1mib",
+    group: "rpc",
+    title: "Echo of 1 MiB, 8 in flight",
+    load: "client",
+    concurrency: 8,
+    metrics: both,
+    unit: "MiB each way",
+  },
+  {
+    name: "server-alone",
+    group: "rpc",
+    title: "gRPC server alone: h2load, 8 connections × 20 streams",
+    load: "h2load",
+    concurrency: 160,
+    metrics: serverOnly,
+    unit: "calls",
+  },
+  {
+    name: "rest-get",
+    group: "rest",
+    title: "REST GET with JSON body: wrk, 64 connections, HTTP/1.1",
+    load: "wrk",
+    concurrency: 64,
+    metrics: serverOnly,
+    unit: "requests",
+  },
+  {
+    name: "rest-client-64",
+    group: "rest",
+    title: "REST client, 64 in flight, against node:http",
+    load: "client",
+    concurrency: 64,
+    metrics: ["perSecond", "clientCpuUs", "p50Us", "p99Us", "clientRssBytes"],
+    unit: "calls",
+    serverPeer: "node-http",
+  },
+  {
+    name: "codec-binary",
+    group: "codec",
+    title: "Order (94 bytes), binary: encode + decode",
+    load: "in-process",
+    concurrency: 1,
+    metrics: ["perSecond", "clientCpuUs"],
+    unit: "orders",
+  },
+  {
+    name: "codec-json",
+    group: "codec",
+    title: "Order, JSON: encode + decode",
+    load: "in-process",
+    concurrency: 1,
+    metrics: ["perSecond", "clientCpuUs"],
+    unit: "orders",
+  },
+  {
+    name: "idle-connection",
+    group: "memory",
+    title: "Server memory per idle HTTP/2 connection, of 2,000",
+    load: "hold-open",
+    concurrency: 2_000,
+    metrics: ["heapBytesEach", "rssBytesEach"],
+    unit: "connections",
+  },
+  {
+    name: "open-stream",
+    group: "memory",
+    title: "Server memory per open stream: 50 connections × 100",
+    load: "hold-open",
+    concurrency: 5_000,
+    metrics: ["heapBytesEach", "rssBytesEach"],
+    unit: "streams",
+  },
+];
+
+export const streamsPerConnection = 100;

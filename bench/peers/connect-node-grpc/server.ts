@@ -1,0 +1,2 @@
+// The same server speaks both protocols.
+import "../connect-node/server.ts";
