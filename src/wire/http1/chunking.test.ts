@@ -71,6 +71,24 @@ test("byte by byte the same is seen as at once", () => {
   for (const bytes of requestParts) assert.deepEqual(serverTranscript([...bytes]), serverTranscript([bytes]));
 });
 
+test("long heads that drip in are judged as at once, wherever they are wrong", () => {
+  const lines = "X-Name: some value\r\n".repeat(60);
+  for (const wrong of ["", "\n", "\0", " x", "\r"]) {
+    for (const long of [
+      `${lines}Y: ${"y".repeat(1500)}${wrong}${"y".repeat(300)}\r\n`,
+      `Y: ${"y".repeat(900)}\r\n${wrong}${lines}`,
+    ]) {
+      const bytes = `GET /a HTTP/1.1\r\nHost: shop\r\n${long}\r\n`;
+      assert.deepEqual(serverTranscript([...bytes]), serverTranscript([bytes]));
+      assert.deepEqual(serverTranscript([...bytes.slice(0, -10)]), serverTranscript([bytes.slice(0, -10)]));
+    }
+  }
+  const target = `GET /${"a".repeat(9000)}`;
+  assert.deepEqual(serverTranscript([...target]), serverTranscript([target]));
+  const field = `GET / HTTP/1.1\r\nX: ${"a".repeat(17_000)}`;
+  assert.deepEqual(serverTranscript([...field]), serverTranscript([field]));
+});
+
 test("no bytes make a server's connection throw", () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 5 }), bytes => {

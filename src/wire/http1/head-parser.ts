@@ -12,7 +12,7 @@ const methodBytesMax = 32;
 
 /**
  * Reads request heads (RFC 9112, sections 2, 3 and 5) in one pass; the results of the last one lie in its properties. An
- * incomplete head is read again from its start when more bytes come: at most 16 KiB a packet, less than the packet costs.
+ * incomplete head is read again from its start when more of it has come.
  */
 export class RequestHeadParser {
   method = "";
