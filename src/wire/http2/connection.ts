@@ -370,7 +370,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     if (this.isIdle(streamId)) throw protocolError("frame on a stream that was never opened");
     const effect = streamEffect(StreamState.closed, input);
     if (effect === Effect.ignore || this.wasResetByUs(streamId)) {
-      if (input !== StreamInput.receiveData) spendOrEnd(this.floods.windowUpdates, this.receivedAt);
+      if (input !== StreamInput.receiveData) this.#countWindowUpdate();
       return;
     }
     spendOrEnd(this.floods.provokedResets, this.receivedAt);
@@ -426,13 +426,17 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   }
 
   #countWindowUpdate(): void {
-    const { sender } = this;
-    if (sender.dataFrames > 0) {
-      this.floods.windowUpdates.giveBack(sender.dataFrames * 2);
-      this.floods.pings.giveBack(sender.dataFrames);
-      sender.dataFrames = 0;
-    }
+    this.#creditSentData();
     spendOrEnd(this.floods.windowUpdates, this.receivedAt);
+  }
+
+  /** DATA that we sent is what window updates and bandwidth pings answer to. */
+  #creditSentData(): void {
+    const { sender } = this;
+    if (sender.dataFrames === 0) return;
+    this.floods.windowUpdates.giveBack(sender.dataFrames * 2);
+    this.floods.pings.giveBack(sender.dataFrames);
+    sender.dataFrames = 0;
   }
 
   #onReset(streamId: number, chunk: Buffer, start: number, end: number): void {
@@ -519,11 +523,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
       this.#pingAnswered(chunk[start]!);
       return;
     }
-    if (this.sender.dataFrames > 0) {
-      this.floods.pings.giveBack(this.sender.dataFrames);
-      this.floods.windowUpdates.giveBack(this.sender.dataFrames * 2);
-      this.sender.dataFrames = 0;
-    }
+    this.#creditSentData();
     spendOrEnd(this.floods.pings, this.receivedAt);
     this.countControlFrame();
     writePing(this.output.writer, true, chunk, start);
