@@ -184,7 +184,8 @@ function compileRest(desc: DescMethod): RestOptions {
   if (!hasOption(desc, restOption)) return { successStatus: 200, location: undefined };
   const option = getOption(desc, restOption);
   const status = option.successStatus === 0 ? 200 : option.successStatus;
-  if (status < 200 || status > 299) throw contractError(desc, `rest.success_status is ${status}; it must be 200 to 299`);
+  if (status < 200 || status > 299)
+    throw contractError(desc, `rest.success_status is ${status}; it must be 200 to 299`);
   return { successStatus: status, location: option.location === "" ? undefined : option.location };
 }
 
