@@ -22,7 +22,8 @@ const last =
   options.compareLast && existsSync(resultFile) ? (JSON.parse(readFileSync(resultFile, "utf8")) as Run) : undefined;
 
 provision(say);
-const peers = readPeers().filter(({ name }) => options.peers?.includes(name) ?? true);
+const allPeers = readPeers();
+const peers = allPeers.filter(({ name }) => options.peers?.includes(name) ?? true);
 const machine = describeMachine(peers);
 say(`${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}`);
 say(
@@ -41,7 +42,7 @@ for (const scenario of scenarios.filter(({ group }) => options.groups.includes(g
     options,
   );
   rows.push(...measured);
-  say(`\n${scenario.title}\n${scenarioTable(scenario, measured, peers)}`);
+  say(`\n${scenario.title}\n${scenarioTable(scenario, measured, allPeers)}`);
 }
 
 const run: Run = {
@@ -53,10 +54,10 @@ const run: Run = {
   machine,
   rows,
 };
-say(`\nTargets\n${targetTable(run, peers, last)}`);
+say(`\nTargets\n${targetTable(run, allPeers, last)}`);
 mkdirSync(resultsFolder, { recursive: true });
 writeFileSync(resultFile, `${JSON.stringify(run, undefined, 1)}\n`);
-writeFileSync(join(resultsFolder, "latest.md"), markdown(run, peers, last));
+writeFileSync(join(resultsFolder, "latest.md"), markdown(run, allPeers, last));
 say("\nWritten to bench/results/latest.md and latest.json.");
 if (options.profile) for (const file of writeFlameGraphs(profiles)) say(`Flame graph: ${file}`);
 
