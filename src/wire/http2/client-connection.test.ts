@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { constantField } from "../exchange.ts";
 import { ErrorCode } from "./errors.ts";
 import { Flag, FrameType, uint32 } from "./frames.ts";
@@ -238,4 +239,31 @@ test("a server's stream that nobody opened ends the connection", () => {
   const client = new ClientUnderTest().open();
   client.arrive(client.hpack.headers(2, [[":status", "200"]]));
   assert.equal(client.connection.isClosing, true);
+});
+
+test("garbage never throws out of data(), and every call hears exactly one end", () => {
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 60 }).map(bytes => Buffer.from(bytes)),
+    fc
+      .tuple(fc.nat(10), fc.nat(63), fc.nat(7), fc.uint8Array({ maxLength: 40 }))
+      .map(([type, flags, streamId, payload]) => frame(type, flags, streamId, payload)),
+    fc.constantFrom(1, 3).map(streamId => frame(FrameType.headers, Flag.endHeaders, streamId, Buffer.of(0x88))),
+    fc.constantFrom(1, 3).map(streamId => dataFrame(streamId, "x", Flag.endStream)),
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 30 }), pieces => {
+      const client = new ClientUnderTest().open();
+      const calls = [call(client), call(client, false)];
+      client.frames();
+      for (const bytes of pieces) client.arrive(bytes);
+      client.connection.destroy();
+      for (const { recorder } of calls) {
+        const ends = recorder.heard.filter(line => line === "ended" || line.startsWith("aborted"));
+        assert.equal(ends.length, 1, recorder.heard.join());
+        assert.equal(recorder.heard.at(-1), ends[0]);
+      }
+      assert.equal(client.connection.activeExchanges, 0);
+    }),
+    { numRuns: 1_500 },
+  );
 });

@@ -27,6 +27,7 @@ import {
   writeWindowUpdate,
 } from "./frames.ts";
 import { HeadCollector } from "./head.ts";
+import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder, HpackError } from "./hpack/index.ts";
 import { completeLimits, type Http2Limits, limitToken } from "./limits.ts";
 import { Output } from "./output.ts";
@@ -86,13 +87,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   /** The last streams that closed: id, negative when we had reset them and the peer may not know yet. */
   readonly #closedIds = new Int32Array(closedIdsKept);
   #closedCount = 0;
-  /** The stream whose header block is being continued, 0: none. */
-  #blockStreamId = 0;
-  #blockFlags = 0;
-  #blockFrames = 0;
-  #blockBytes = 0;
-  #block: Buffer | undefined;
-  #blockTimer: Timer | undefined;
+  readonly #block: HeaderBlock;
   #stallTimer: Timer | undefined;
   #idleTimer: Timer | undefined;
   #lingerTimer: Timer | undefined;
@@ -117,6 +112,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     this.windows = new ReceiveWindows(this.limits);
     this.decoder = new HpackDecoder(this.limits.headerTableBytes);
     this.#reader = new FrameReader(this, this.limits.frameBytesMax);
+    this.#block = new HeaderBlock(this.limits, this.clock, () => this.fail(calmDown(limitToken.slowHeaders)));
   }
 
   get activeExchanges(): number {
@@ -174,11 +170,16 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   }
 
   frame(type: number, flags: number, streamId: number, chunk: Buffer, start: number, end: number): void {
-    if (this.#blockStreamId !== 0) {
-      if (type !== FrameType.continuation || streamId !== this.#blockStreamId) {
+    const block = this.#block;
+    if (block.streamId !== 0) {
+      if (type !== FrameType.continuation || streamId !== block.streamId) {
         throw protocolError("a header block must be continued before anything else");
       }
-      this.#continueBlock(flags, chunk, start, end);
+      block.append(chunk, start, end);
+      if (flags & Flag.endHeaders) {
+        const bytes = block.take();
+        this.#decodeBlock(streamId, block.endStream, bytes, 0, bytes.length);
+      }
       return;
     }
     if (!this.sawSettings && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
@@ -319,42 +320,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
       this.#decodeBlock(streamId, (flags & Flag.endStream) !== 0, chunk, start, end);
       return;
     }
-    this.#blockStreamId = streamId;
-    this.#blockFlags = flags;
-    this.#blockFrames = 0;
-    this.#blockBytes = 0;
-    this.#block = Buffer.allocUnsafe(Math.max(1024, (end - start) * 2));
-    this.#blockTimer = this.clock.after(this.limits.headerBlockMs, () => this.fail(calmDown(limitToken.slowHeaders)));
-    this.#appendToBlock(chunk, start, end);
-  }
-
-  #continueBlock(flags: number, chunk: Buffer, start: number, end: number): void {
-    this.#blockFrames++;
-    if (this.#blockFrames > this.limits.continuationFramesMax) throw calmDown(limitToken.continuation);
-    this.#appendToBlock(chunk, start, end);
-    if (!(flags & Flag.endHeaders)) return;
-    const streamId = this.#blockStreamId;
-    const block = this.#block!;
-    this.#blockStreamId = 0;
-    this.#block = undefined;
-    this.#blockTimer?.cancel();
-    this.#blockTimer = undefined;
-    this.#decodeBlock(streamId, (this.#blockFlags & Flag.endStream) !== 0, block, 0, this.#blockBytes);
-  }
-
-  #appendToBlock(chunk: Buffer, start: number, end: number): void {
-    const total = this.#blockBytes + end - start;
-    const { headerListBytesMax, headerListExcess } = this.limits;
-    if (total > headerListBytesMax * headerListExcess) throw calmDown(limitToken.headerList);
-    let block = this.#block!;
-    if (total > block.length) {
-      const larger = Buffer.allocUnsafe(Math.max(total, block.length * 2));
-      block.copy(larger, 0, 0, this.#blockBytes);
-      this.#block = larger;
-      block = larger;
-    }
-    chunk.copy(block, this.#blockBytes, start, end);
-    this.#blockBytes = total;
+    this.#block.begin(streamId, (flags & Flag.endStream) !== 0, chunk, start, end);
   }
 
   #decodeBlock(streamId: number, endStream: boolean, block: Buffer, start: number, end: number): void {
@@ -901,7 +867,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   }
 
   #cancelTimers(): void {
-    this.#blockTimer?.cancel();
+    this.#block.stop();
     this.#stallTimer?.cancel();
     this.#idleTimer?.cancel();
     this.cancelRoleTimers();
