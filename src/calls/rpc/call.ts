@@ -1,0 +1,125 @@
+import type { Method } from "../../contract/index.ts";
+import { RpcError } from "../../errors/index.ts";
+import { type Clock, contextKey, type TlsState } from "../../platform/index.ts";
+import { Metadata } from "./metadata.ts";
+
+export type ProtocolName = "grpc" | "grpc-web" | "connect" | "rest";
+
+/** The other end of a call. */
+export interface Peer {
+  readonly address: string;
+  readonly port: number;
+  readonly tls: TlsState | undefined;
+}
+
+/** What a handler and an interceptor see of a call, on either side. */
+export interface Call {
+  readonly method: Method;
+  readonly side: "client" | "server";
+  readonly protocol: ProtocolName;
+  readonly peer: Peer;
+  /** Request metadata: on the client it is sent, on the server it was received. */
+  readonly metadata: Metadata;
+  /** Response headers: on the server they are sent with the first message, on the client they have arrived. */
+  readonly responseHeaders: Metadata;
+  /** Response trailers: sent after the last message. */
+  readonly responseTrailers: Metadata;
+  /** Milliseconds left until the deadline, possibly negative; Infinity where there is none. */
+  readonly timeLeftMs: number;
+  /** Aborted when the call is over for the other side: cancelled, past its deadline, connection lost. Made when asked for. */
+  readonly signal: AbortSignal;
+  /** The request: a message, or an async iterable of messages where the client streams. */
+  readonly request: unknown;
+}
+
+/** Hands the call on to the next interceptor and finally to the handler or the wire. */
+export type Next = (request?: unknown) => Promise<unknown>;
+
+/**
+ * Wraps calls of all four kinds, on clients and servers: `next()` resolves with the response, a message or an async
+ * iterable of messages.
+ *
+ * ```ts
+ * const logged: Interceptor = async (call, next) => { log(call.method.path); return next(); };
+ * ```
+ */
+export type Interceptor = (call: Call, next: Next) => Promise<unknown>;
+
+/** The call that the running piece of work serves. */
+export const currentCall = contextKey<Call>("rpc.call");
+
+/** The state of a call that both sides share. */
+export abstract class CallState implements Call {
+  readonly method: Method;
+  readonly protocol: ProtocolName;
+  abstract readonly side: "client" | "server";
+  abstract readonly peer: Peer;
+  /** Monotonic time of the deadline in milliseconds; Infinity: none. */
+  deadlineAt = Number.POSITIVE_INFINITY;
+  request: unknown = undefined;
+  protected readonly clock: Clock;
+  #controller: AbortController | undefined;
+  #ended: RpcError | undefined;
+  #responseHeaders: Metadata | undefined;
+  #responseTrailers: Metadata | undefined;
+
+  constructor(method: Method, protocol: ProtocolName, clock: Clock) {
+    this.method = method;
+    this.protocol = protocol;
+    this.clock = clock;
+  }
+
+  abstract get metadata(): Metadata;
+
+  get responseHeaders(): Metadata {
+    this.#responseHeaders ??= new Metadata();
+    return this.#responseHeaders;
+  }
+
+  set responseHeaders(metadata: Metadata) {
+    this.#responseHeaders = metadata;
+  }
+
+  get responseTrailers(): Metadata {
+    this.#responseTrailers ??= new Metadata();
+    return this.#responseTrailers;
+  }
+
+  set responseTrailers(metadata: Metadata) {
+    this.#responseTrailers = metadata;
+  }
+
+  /** Whether anybody put something there: reading the getters would allocate. */
+  get hasResponseHeaders(): boolean {
+    return this.#responseHeaders !== undefined && this.#responseHeaders.size > 0;
+  }
+
+  get hasResponseTrailers(): boolean {
+    return this.#responseTrailers !== undefined && this.#responseTrailers.size > 0;
+  }
+
+  get timeLeftMs(): number {
+    return this.deadlineAt === Number.POSITIVE_INFINITY ? this.deadlineAt : this.deadlineAt - this.clock.now();
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#ended !== undefined) this.#controller.abort(this.#ended);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Aborts the signal; the first reason stays. */
+  protected abortSignal(reason: RpcError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    this.#controller?.abort(reason);
+  }
+}
+
+/** Any thrown value as an `RpcError`: what is not one becomes `internal` without its message. */
+export function asRpcError(error: unknown): RpcError {
+  if (error instanceof RpcError) return error;
+  return new RpcError("internal", "internal error", { cause: error });
+}

@@ -1,0 +1,36 @@
+import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib";
+import { RpcError } from "../../errors/index.ts";
+
+/** The encodings that we read, in the order in which we prefer them. */
+export const acceptedEncodings = ["gzip", "br", "zstd", "deflate"] as const;
+
+/**
+ * Decompresses one message. The output is bounded while it is made, so that a bomb costs no more than the limit.
+ * @throws RpcError unimplemented for an unknown encoding, resource_exhausted over the limit, invalid_argument for garbage
+ */
+export function decompress(encoding: string, bytes: Uint8Array, limit: number): Buffer {
+  const options = { maxOutputLength: Math.max(1, limit) };
+  try {
+    switch (encoding) {
+      case "gzip":
+        return gunzipSync(bytes, options);
+      case "br":
+        return brotliDecompressSync(bytes, options);
+      case "zstd":
+        return zstdDecompressSync(bytes, options);
+      case "deflate":
+        return inflateSync(bytes, options);
+      default:
+        throw new RpcError(
+          "unimplemented",
+          `compression "${encoding}" is not supported; supported are identity, ${acceptedEncodings.join(", ")}`,
+        );
+    }
+  } catch (error) {
+    if (error instanceof RpcError) throw error;
+    if (error instanceof RangeError) {
+      throw new RpcError("resource_exhausted", `message exceeds the limit of ${limit} bytes after decompression`);
+    }
+    throw new RpcError("invalid_argument", `message is not valid ${encoding}`, { cause: error });
+  }
+}

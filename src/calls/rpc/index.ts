@@ -1,0 +1,25 @@
+/**
+ * Remote procedure calls: server, client, interceptors, metadata, and the protocols in `protocols/`. May import
+ * `channel`, `wire`, `contract`, `platform`, `errors`. Start at `server.ts` and `client.ts`; one call is `server-call.ts`
+ * and `client-call.ts`.
+ */
+export {
+  asRpcError,
+  type Call,
+  currentCall,
+  type Interceptor,
+  type Next,
+  type Peer,
+  type ProtocolName,
+} from "./call.ts";
+export { type Client, type ClientOptions, createClient } from "./client.ts";
+export type { CallOptions } from "./client-call.ts";
+export { discardBody } from "./discard-body.ts";
+export { type HealthState, health, type ServingStatus } from "./health.ts";
+export { type Handler, type Handlers, type Implementation, implement } from "./implement.ts";
+export { type RpcLimits, rpcLimits } from "./limits.ts";
+export { appendFields, Metadata, type MetadataInit, type MetadataValue } from "./metadata.ts";
+export { WholeBody } from "./protocols/connect/server.ts";
+export { reflection } from "./reflection.ts";
+export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";
+export type { HandlerFailed, ServedMethod, ServerCall, ServerWire } from "./server-call.ts";

@@ -1,0 +1,34 @@
+import { RpcError } from "../../../../errors/index.ts";
+import type { CodecName } from "../enveloped.ts";
+
+/** A Connect GET: the message in the query. */
+export interface ConnectGetRequest {
+  readonly codec: CodecName;
+  readonly encoding: string | undefined;
+  readonly message: Buffer;
+}
+
+/** Reads `?connect=v1&encoding=…&message=…[&base64=1][&compression=…]` (Connect protocol, "Unary-Get-Request"). */
+export function readConnectGet(target: string): ConnectGetRequest | RpcError {
+  const start = target.indexOf("?");
+  const query = new URLSearchParams(start === -1 ? "" : target.slice(start + 1));
+  const encoding = query.get("encoding");
+  const message = query.get("message");
+  const version = query.get("connect");
+  if (version !== null && version !== "v1") {
+    return new RpcError("invalid_argument", `query parameter connect is "${version}", expected "v1"`);
+  }
+  if (encoding !== "json" && encoding !== "proto") {
+    return new RpcError(
+      "invalid_argument",
+      `query parameter encoding is ${JSON.stringify(encoding)}, expected "json" or "proto"`,
+    );
+  }
+  if (message === null) return new RpcError("invalid_argument", "query parameter message is missing");
+  const isBase64 = query.get("base64") === "1";
+  return {
+    codec: encoding === "proto" ? "binary" : "json",
+    encoding: query.get("compression") ?? undefined,
+    message: Buffer.from(message, isBase64 ? "base64" : "utf8"),
+  };
+}

@@ -1,0 +1,32 @@
+import type { RpcError } from "../../../../errors/index.ts";
+import { constantField, type HeaderField } from "../../../../wire/index.ts";
+import { acceptedEncodings } from "../../compression.ts";
+import type { ServerCall } from "../../server-call.ts";
+import { type CodecName, EnvelopedServerWire, headWithMetadata } from "../enveloped.ts";
+import { statusFields } from "./status.ts";
+
+const accepts = constantField("grpc-accept-encoding", acceptedEncodings.join(","));
+const heads: Readonly<Record<CodecName, readonly HeaderField[]>> = {
+  binary: [constantField("content-type", "application/grpc+proto"), accepts],
+  json: [constantField("content-type", "application/grpc+json"), accepts],
+};
+
+/** gRPC over HTTP/2, the server's side (grpc/doc/PROTOCOL-HTTP2). */
+export class GrpcServerWire extends EnvelopedServerWire {
+  override readonly protocol = "grpc";
+
+  protected override headFields(): readonly HeaderField[] {
+    return heads[this.codec];
+  }
+
+  protected override end(call: ServerCall, error: RpcError | undefined): void {
+    call.exchange.sendTrailers(statusFields(error, call.hasResponseTrailers ? call.responseTrailers : undefined));
+  }
+
+  /** Trailers-only: head and status in one block. */
+  protected override endWithoutBody(call: ServerCall, error: RpcError): void {
+    const trailers = call.hasResponseTrailers ? call.responseTrailers : undefined;
+    const fields = [...headWithMetadata(call, heads[this.codec]), ...statusFields(error, trailers)];
+    call.exchange.sendHead(200, fields, true);
+  }
+}

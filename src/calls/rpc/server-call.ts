@@ -1,0 +1,276 @@
+import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
+import { isRpcError, RpcError } from "../../errors/index.ts";
+import { bindIterator, type Clock, type Observer, runInContext, type Timer } from "../../platform/index.ts";
+import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
+import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
+import { MessageQueue } from "./message-queue.ts";
+import { type Metadata, metadataFromFields } from "./metadata.ts";
+
+/** What an implementation gives for one method: `request` is a message, or an async iterable of them. */
+export type AnyHandler = (request: never, call: ServerCall) => unknown;
+
+/** A method with the function that serves it. */
+export interface ServedMethod {
+  readonly method: Method;
+  readonly handler: AnyHandler;
+}
+
+/** The protocol's side of a server call. One object per call: it parses what comes and frames what goes. */
+export interface ServerWire {
+  readonly protocol: ProtocolName;
+  /** Takes body bytes; calls `call.message` for each whole message. @throws RpcError */
+  data(call: ServerCall, chunk: Buffer, start: number, end: number): void;
+  /** The body is complete. @throws RpcError when it ends inside a message */
+  ended(call: ServerCall): void;
+  /** Sends head, the only message and the end. */
+  respond(call: ServerCall, message: object): void;
+  /** Sends a message of a stream, the head before the first. */
+  send(call: ServerCall, message: object): void;
+  /** Ends the call; without an error after a stream, with one instead of the (rest of the) answer. */
+  finish(call: ServerCall, error: RpcError | undefined): void;
+}
+
+/** What calls need of the server that runs them. */
+export interface CallHost {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly interceptors: readonly Interceptor[];
+  /** Milliseconds given to a call that names no deadline of its own, unless it streams. */
+  readonly defaultTimeoutMs: number;
+  /** The longest deadline that is granted, in milliseconds. */
+  readonly timeoutMsMax: number;
+  readonly messageBytesMax: number;
+  started(call: ServerCall): void;
+  ended(call: ServerCall): void;
+}
+
+/** A handler threw something that is not an `RpcError`; the caller saw `internal`. */
+export interface HandlerFailed {
+  readonly type: "rpc.handler.failed";
+  readonly method: string;
+  readonly error: unknown;
+}
+
+/**
+ * One call on the server: takes messages from its protocol, runs interceptors and handler in the call's ambient
+ * context, and hands the outcome back.
+ *
+ * Hot path (unary): no AbortController, no metadata, no queue and no closure is made unless the handler asks.
+ */
+export class ServerCall extends CallState implements BodyReceiver {
+  override readonly side = "server";
+  readonly exchange: ServerExchange;
+  readonly host: CallHost;
+  readonly wire: ServerWire;
+  readonly #handler: AnyHandler;
+  #metadata: Metadata | undefined;
+  #timer: Timer | undefined;
+  #queue: MessageQueue | undefined;
+  #single: unknown;
+  #messages = 0;
+  /** The answer is complete, or nobody waits for it. */
+  #isSettled = false;
+  #isRunning = false;
+  #wasAborted = false;
+  #drained: (() => void) | undefined;
+
+  constructor(host: CallHost, exchange: ServerExchange, served: ServedMethod, wire: ServerWire) {
+    super(served.method, wire.protocol, host.clock);
+    this.host = host;
+    this.exchange = exchange;
+    this.wire = wire;
+    this.#handler = served.handler;
+  }
+
+  get peer(): Peer {
+    const { remoteAddress, remotePort, tls } = this.exchange.connection;
+    return { address: remoteAddress, port: remotePort, tls };
+  }
+
+  get metadata(): Metadata {
+    this.#metadata ??= metadataFromFields(this.exchange.fields);
+    return this.#metadata;
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** Arms the deadline and, where the client streams, starts the handler. `timeoutMs` is what the client asked for. */
+  begin(timeoutMs: number | undefined): void {
+    const { host, method } = this;
+    host.started(this);
+    const isStream = method.kind !== "unary";
+    const grantedMs =
+      timeoutMs === undefined
+        ? (method.policy.timeoutMs ?? (isStream ? Number.POSITIVE_INFINITY : host.defaultTimeoutMs))
+        : Math.min(timeoutMs, isStream ? timeoutMs : host.timeoutMsMax);
+    if (grantedMs !== Number.POSITIVE_INFINITY) {
+      this.deadlineAt = this.clock.now() + grantedMs;
+      this.#timer = this.clock.after(grantedMs, () =>
+        this.fail(new RpcError("deadline_exceeded", `the deadline of ${method.path} has passed`)),
+      );
+    }
+    if (requestIsStream(method.kind)) {
+      this.#queue = new MessageQueue(
+        bytes => this.#consumed(bytes),
+        () => {},
+      );
+      void this.#run(this.#queue);
+    }
+  }
+
+  // ── from the wire ────────────────────────────────────────────────────────
+
+  data(chunk: Buffer, start: number, end: number): void {
+    if (this.#isSettled) {
+      this.exchange.consumed(end - start);
+      return;
+    }
+    if (this.#queue === undefined) this.exchange.consumed(end - start);
+    try {
+      this.wire.data(this, chunk, start, end);
+    } catch (error) {
+      this.fail(asRpcError(error));
+    }
+  }
+
+  /** A whole message arrived; `bytes` is what it took on the wire. */
+  message(message: unknown, bytes: number): void {
+    this.#messages++;
+    if (this.#queue !== undefined) {
+      this.#queue.push(message, bytes);
+    } else if (this.#messages > 1) {
+      this.fail(new RpcError("unimplemented", `${this.method.path} takes one message, but more came`));
+    } else {
+      this.#single = message;
+    }
+  }
+
+  ended(): void {
+    if (this.#isSettled) return;
+    try {
+      this.wire.ended(this);
+    } catch (error) {
+      this.fail(asRpcError(error));
+      return;
+    }
+    if (this.#isSettled) return;
+    if (this.#queue !== undefined) this.#queue.end();
+    else if (this.#messages === 0)
+      this.fail(new RpcError("unimplemented", `${this.method.path} takes one message, but none came`));
+    else void this.#run(this.#single);
+  }
+
+  aborted(error: ExchangeError): void {
+    const reason = new RpcError("cancelled", "the caller has gone", { cause: error });
+    this.#wasAborted = true;
+    this.#settle();
+    this.abortSignal(reason);
+    this.#queue?.end(reason);
+    this.#wake();
+    if (!this.#isRunning) this.exchange.reset("no_error");
+  }
+
+  writable(): void {
+    this.#wake();
+  }
+
+  // ── to the wire ──────────────────────────────────────────────────────────
+
+  /** Answers with an error, unless the answer is complete. */
+  fail(error: RpcError): void {
+    if (this.#isSettled) return;
+    this.#settle();
+    this.wire.finish(this, error);
+    this.abortSignal(error);
+    this.#queue?.end(error);
+    this.#wake();
+  }
+
+  async #run(request: unknown): Promise<void> {
+    this.request = request;
+    this.#isRunning = true;
+    try {
+      const { interceptors } = this.host;
+      const result = await runInContext(currentCall, this, () =>
+        interceptors.length === 0 ? this.#invoke(request) : this.#intercept(interceptors, 0, request),
+      );
+      if (responseIsStream(this.method.kind)) await this.#sendAll(result);
+      else this.#respond(result);
+    } catch (error) {
+      if (!isRpcError(error)) this.#report(error);
+      this.fail(asRpcError(error));
+    } finally {
+      this.#isRunning = false;
+      // After the peer's reset the exchange counts as running until its work has really ended.
+      if (this.#wasAborted) this.exchange.reset("no_error");
+    }
+  }
+
+  #invoke(request: unknown): unknown {
+    const result = this.#handler(request as never, this);
+    return responseIsStream(this.method.kind) ? bindIterator(result as AsyncIterable<unknown>) : result;
+  }
+
+  async #intercept(interceptors: readonly Interceptor[], index: number, request: unknown): Promise<unknown> {
+    const interceptor = interceptors[index];
+    if (interceptor === undefined) return this.#invoke(request);
+    this.request = request;
+    return interceptor(this, (replaced = request) => this.#intercept(interceptors, index + 1, replaced));
+  }
+
+  #respond(message: unknown): void {
+    if (this.#isSettled) return;
+    if (typeof message !== "object" || message === null) {
+      throw new TypeError(`the handler of ${this.method.path} returned ${String(message)} instead of a message`);
+    }
+    this.wire.respond(this, message);
+    this.#settle();
+  }
+
+  async #sendAll(messages: unknown): Promise<void> {
+    const iterator = (messages as AsyncIterable<object>)[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { done, value } = await iterator.next();
+        if (this.#isSettled) return;
+        if (done === true) break;
+        this.wire.send(this, value);
+        if (!this.exchange.isWritable) await this.#untilWritable();
+      }
+    } finally {
+      if (this.#isSettled) await iterator.return?.();
+    }
+    this.#settle();
+    this.wire.finish(this, undefined);
+  }
+
+  #untilWritable(): Promise<void> {
+    return new Promise(resolve => {
+      this.#drained = resolve;
+    });
+  }
+
+  #wake(): void {
+    const drained = this.#drained;
+    this.#drained = undefined;
+    drained?.();
+  }
+
+  #consumed(bytes: number): void {
+    if (!this.#isSettled) this.exchange.consumed(bytes);
+  }
+
+  #settle(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#timer?.cancel();
+    this.host.ended(this);
+  }
+
+  #report(error: unknown): void {
+    const event: HandlerFailed = { type: "rpc.handler.failed", method: this.method.path, error };
+    this.host.observer.emit(event);
+  }
+}

@@ -1,0 +1,286 @@
+import { codeRow, RpcError } from "../../errors/index.ts";
+import {
+  type Observer,
+  type Platform,
+  silentObserver,
+  systemPlatform,
+  type TlsServerOptions,
+} from "../../platform/index.ts";
+import {
+  constantField,
+  HeaderField,
+  type Listener,
+  type ListenerLimits,
+  listen,
+  type ServerExchange,
+} from "../../wire/index.ts";
+import { asRpcError, type Interceptor } from "./call.ts";
+import { rpcContentType } from "./content-type.ts";
+import { discardBody } from "./discard-body.ts";
+import type { Implementation } from "./implement.ts";
+import { type RpcLimits, rpcLimits } from "./limits.ts";
+import { readConnectGet } from "./protocols/connect/get.ts";
+import { ConnectStreamServerWire, ConnectUnaryServerWire } from "./protocols/connect/server.ts";
+import { GrpcServerWire } from "./protocols/grpc/server.ts";
+import { GrpcWebServerWire } from "./protocols/grpc-web/server.ts";
+import { readConnectTimeout, readGrpcTimeout } from "./protocols/timeout.ts";
+import { type CallHost, type ServedMethod, ServerCall, type ServerWire } from "./server-call.ts";
+
+/** Serves requests that are not calls of an RPC protocol; answers `false` for those that it does not know. */
+export type HttpHandler = (exchange: ServerExchange, server: RpcServer) => boolean;
+
+export interface RpcServerOptions {
+  readonly services: readonly Implementation[];
+  /** Run around every call, the first one outermost. */
+  readonly interceptors?: readonly Interceptor[] | undefined;
+  /** Asked in order for every request that no RPC protocol claims. */
+  readonly http?: readonly HttpHandler[] | undefined;
+  readonly tls?: TlsServerOptions | undefined;
+  /** With `tls`: also serve connections without it on the same port. @default false */
+  readonly allowPlaintext?: boolean | undefined;
+  readonly limits?: Partial<RpcLimits & ListenerLimits> | undefined;
+  readonly observer?: Observer | undefined;
+  readonly platform?: Platform | undefined;
+}
+
+export interface ServerListenOptions {
+  /** 0: any free port. */
+  readonly port: number;
+  /** @default "::", which takes IPv4 as well */
+  readonly host?: string | undefined;
+}
+
+const jsonType: readonly HeaderField[] = [constantField("content-type", "application/json")];
+const textType: readonly HeaderField[] = [constantField("content-type", "text/plain; charset=utf-8")];
+
+/** Serves gRPC, gRPC-Web, Connect and whatever `http` adds, on one port. Made by `createServer`. */
+export class RpcServer implements CallHost, AsyncDisposable {
+  readonly clock;
+  readonly observer: Observer;
+  readonly interceptors: readonly Interceptor[];
+  readonly defaultTimeoutMs: number;
+  readonly timeoutMsMax: number;
+  readonly messageBytesMax: number;
+  readonly services: readonly Implementation[];
+  readonly #options: RpcServerOptions;
+  readonly #methods = new Map<string, ServedMethod>();
+  readonly #running = new Set<ServerCall>();
+  #listener: Listener | undefined;
+  #isDraining = false;
+
+  /** @throws TypeError when a service is given twice */
+  constructor(options: RpcServerOptions) {
+    const limits = { ...rpcLimits, ...options.limits };
+    this.#options = options;
+    this.clock = (options.platform ?? systemPlatform).clock;
+    this.observer = options.observer ?? silentObserver;
+    this.interceptors = options.interceptors ?? [];
+    this.defaultTimeoutMs = limits.defaultTimeoutMs;
+    this.timeoutMsMax = limits.timeoutMsMax;
+    this.messageBytesMax = limits.messageBytesMax;
+    this.services = options.services;
+    for (const { service, methods } of options.services) {
+      for (const served of methods) {
+        if (this.#methods.has(served.method.path)) {
+          throw new TypeError(`createServer: the service ${service.typeName} is given twice`);
+        }
+        this.#methods.set(served.method.path, served);
+      }
+    }
+  }
+
+  /** Draining or closed: readiness probes should say no. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Calls that run now. */
+  get activeCalls(): number {
+    return this.#running.size;
+  }
+
+  /** @throws (rejects) when the port is taken, naming host and port; when the server listens already */
+  async listen(options: ServerListenOptions): Promise<{ readonly host: string; readonly port: number }> {
+    if (this.#listener !== undefined) throw new Error(`the server listens already, on port ${this.#listener.port}`);
+    const { tls, allowPlaintext, limits, observer, platform } = this.#options;
+    this.#listener = await listen({
+      handler: exchange => this.handle(exchange),
+      host: options.host,
+      port: options.port,
+      tls,
+      allowPlaintext,
+      limits,
+      observer,
+      platform,
+    });
+    return { host: this.#listener.host, port: this.#listener.port };
+  }
+
+  /** Takes no new calls, lets the running ones finish, then ends. @param options.timeoutMs default 25,000 */
+  async drain(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    this.#isDraining = true;
+    await this.#listener?.drain(options.timeoutMs);
+    this.#listener = undefined;
+  }
+
+  /** Ends at once. */
+  async close(): Promise<void> {
+    this.#isDraining = true;
+    const listener = this.#listener;
+    this.#listener = undefined;
+    await listener?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain();
+  }
+
+  started(call: ServerCall): void {
+    this.#running.add(call);
+  }
+
+  ended(call: ServerCall): void {
+    this.#running.delete(call);
+  }
+
+  /** Serves one request; the listener's handler, public so that other transports can use it. */
+  handle(exchange: ServerExchange): void {
+    const contentType = rpcContentType(exchange.fields);
+    const served = this.#lookUp(exchange);
+    if (served !== undefined && exchange.method === "POST" && contentType !== undefined) {
+      this.#call(exchange, served, contentType.kind, contentType.codec);
+    } else if (served !== undefined && exchange.method === "GET") {
+      this.#connectGet(exchange, served);
+    } else if (contentType?.kind === "grpc" && exchange.method === "POST") {
+      this.#unknownMethod(exchange, new GrpcServerWire(contentType.codec, undefined, 0));
+    } else if (contentType?.kind === "grpc-web" && exchange.method === "POST") {
+      this.#unknownMethod(exchange, new GrpcWebServerWire(contentType.codec, undefined, 0));
+    } else if (served !== undefined) {
+      this.#wrongRequest(exchange, served);
+    } else if (!this.#http(exchange)) {
+      discardBody(exchange);
+      exchange.respond(
+        404,
+        jsonType,
+        JSON.stringify({ code: "not_found", message: `nothing is served at ${exchange.path.value}` }),
+      );
+    }
+  }
+
+  /** The method of a path; remembered on the path's field, which HTTP/2 hands out again for each repetition. */
+  #lookUp(exchange: ServerExchange): ServedMethod | undefined {
+    const { path } = exchange;
+    if (path.derived === undefined) {
+      const target = path.value;
+      const query = target.indexOf("?");
+      path.derived = this.#methods.get(query === -1 ? target : target.slice(0, query)) ?? null;
+    }
+    return (path.derived as ServedMethod | null) ?? undefined;
+  }
+
+  #call(exchange: ServerExchange, served: ServedMethod, kind: string, codec: "binary" | "json"): void {
+    const { fields } = exchange;
+    const isUnary = served.method.kind === "unary";
+    const limit = served.method.policy.requestBytesMax ?? this.messageBytesMax;
+    switch (kind) {
+      case "grpc":
+      case "grpc-web": {
+        const encoding = fields.get("grpc-encoding");
+        const wire =
+          kind === "grpc" ? new GrpcServerWire(codec, encoding, limit) : new GrpcWebServerWire(codec, encoding, limit);
+        this.serve(exchange, served, wire, () => {
+          const timeout = fields.get("grpc-timeout");
+          return timeout === undefined ? undefined : readGrpcTimeout(timeout);
+        });
+        break;
+      }
+      default: {
+        if (isUnary !== (kind === "connect-unary")) {
+          this.#wrongRequest(exchange, served);
+          return;
+        }
+        const wire = isUnary
+          ? new ConnectUnaryServerWire(codec, fields.get("content-encoding"), limit)
+          : new ConnectStreamServerWire(codec, fields.get("connect-content-encoding"), limit);
+        this.serve(exchange, served, wire, () => connectTimeout(exchange));
+      }
+    }
+  }
+
+  /** Runs a call over `wire`. `readTimeout` gives what the client asked for, in milliseconds. */
+  serve(exchange: ServerExchange, served: ServedMethod, wire: ServerWire, readTimeout: () => number | undefined): void {
+    const call = new ServerCall(this, exchange, served, wire);
+    exchange.receiver = call;
+    try {
+      call.begin(readTimeout());
+    } catch (error) {
+      call.fail(asRpcError(error));
+    }
+  }
+
+  #connectGet(exchange: ServerExchange, served: ServedMethod): void {
+    if (served.method.kind !== "unary" || served.method.idempotency !== "no_side_effects") {
+      this.#wrongRequest(exchange, served);
+      return;
+    }
+    const request = readConnectGet(exchange.path.value);
+    if (request instanceof RpcError) {
+      discardBody(exchange);
+      exchange.respond(
+        codeRow(request.code).connectHttp,
+        jsonType,
+        JSON.stringify({ code: request.code, message: request.message }),
+      );
+      return;
+    }
+    const wire = new ConnectUnaryServerWire(request.codec, request.encoding, this.messageBytesMax, request.message);
+    this.serve(exchange, served, wire, () => connectTimeout(exchange));
+  }
+
+  #unknownMethod(exchange: ServerExchange, wire: ServerWire): void {
+    const path = exchange.path.value;
+    const method = this.#methods.values().next().value?.method;
+    discardBody(exchange);
+    if (method === undefined) {
+      exchange.respond(404, textType, `nothing is served at ${path}`);
+      return;
+    }
+    const call = new ServerCall(this, exchange, { method, handler: () => undefined }, wire);
+    call.fail(new RpcError("unimplemented", `${path} is not served here`));
+  }
+
+  /** A path of ours with a verb or content type that no protocol has (Connect: 405 and 415). */
+  #wrongRequest(exchange: ServerExchange, served: ServedMethod): void {
+    discardBody(exchange);
+    const allowsGet = served.method.kind === "unary" && served.method.idempotency === "no_side_effects";
+    if (exchange.method !== "POST") {
+      exchange.respond(
+        405,
+        [new HeaderField("allow", allowsGet ? "GET, POST" : "POST"), ...textType],
+        "method not allowed",
+      );
+      return;
+    }
+    const accepted = [
+      ...["", "+proto", "+json"].flatMap(codec => [`application/grpc${codec}`, `application/grpc-web${codec}`]),
+      ...(served.method.kind === "unary"
+        ? ["application/proto", "application/json"]
+        : ["application/connect+proto", "application/connect+json"]),
+    ];
+    exchange.respond(
+      415,
+      [new HeaderField("accept-post", accepted.join(", ")), ...textType],
+      "unsupported content type",
+    );
+  }
+
+  #http(exchange: ServerExchange): boolean {
+    for (const handler of this.#options.http ?? []) if (handler(exchange, this)) return true;
+    return false;
+  }
+}
+
+function connectTimeout(exchange: ServerExchange): number | undefined {
+  const timeout = exchange.fields.get("connect-timeout-ms");
+  return timeout === undefined ? undefined : readConnectTimeout(timeout);
+}

@@ -1,0 +1,23 @@
+/**
+ * `trunkline`: servers, clients and errors of one contract on one port. Composes the protocols; may import any layer.
+ */
+export { type Channel, type ChannelOptions, createChannel } from "../calls/channel/index.ts";
+export {
+  type Call,
+  type CallOptions,
+  type Client,
+  type ClientOptions,
+  createClient,
+  type Handler,
+  type Handlers,
+  type Implementation,
+  type Interceptor,
+  implement,
+  Metadata,
+  type Next,
+} from "../calls/rpc/index.ts";
+export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts";
+export { ContractError } from "../contract/index.ts";
+export { type ErrorCode, isRpcError, RpcError, type RpcErrorOptions } from "../errors/index.ts";
+export type { Observer } from "../platform/index.ts";
+export { createServer, type Server, type ServerOptions } from "./server.ts";

@@ -1,0 +1,14 @@
+/**
+ * Bytes: HTTP/1.1 and HTTP/2 without sockets, the transport that joins them with connections, and `exchange.ts`, the view
+ * of a request that everything above has. Imports only `errors` and `platform`. Start at `exchange.ts`.
+ */
+export * from "./exchange.ts";
+export {
+  ConnectionPool,
+  type Listener,
+  type ListenerLimits,
+  type ListenerOptions,
+  listen,
+  openPool,
+  type PoolLimits,
+} from "./transport/index.ts";
