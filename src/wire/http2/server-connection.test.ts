@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { constantField, HeaderField } from "../exchange.ts";
+import { constantField, HeaderField, type ServerExchange } from "../exchange.ts";
 import { ErrorCode } from "./errors.ts";
 import { clientPreface, Flag, FrameType, streamIdMax, uint31, uint32 } from "./frames.ts";
 import {
@@ -404,4 +404,30 @@ test("a long head goes out in CONTINUATION frames", () => {
   );
   const whole = { ...sent[0]!, payload: Buffer.concat(sent.map(({ payload }) => payload)) };
   assert.equal(server.hpack.fieldsOf(whole).length, 6);
+});
+
+test("after a cancelled call every way of ending it frees the handler's slot", () => {
+  const ways: ((exchange: ServerExchange) => void)[] = [
+    exchange => exchange.respond(200, [], "x"),
+    exchange => exchange.sendHead(200, [], true),
+    exchange => exchange.sendTrailers(trailers),
+    exchange => exchange.sendData(Buffer.from("x"), true),
+    exchange => {
+      exchange.beginData().append(Buffer.from("x"));
+      exchange.commitData(true);
+    },
+    exchange => exchange.reset("cancel"),
+  ];
+  for (const [index, endIt] of ways.entries()) {
+    const server = new ServerUnderTest().open();
+    server.get(1);
+    server.arrive(resetFrame(1));
+    assert.equal(server.connection.runningHandlers, 1);
+    const { exchange } = server.requests[0]!;
+    endIt(exchange);
+    assert.equal(server.connection.runningHandlers, 0, `way ${index}`);
+    endIt(exchange);
+    assert.equal(server.connection.runningHandlers, 0, "and only once");
+    assert.equal(server.frames().length, 0);
+  }
 });

@@ -106,6 +106,7 @@ export abstract class Http2Stream implements Exchange {
     const connection = this.connectionState;
     if (!this.#maySend()) {
       connection.sender.abandonData();
+      if (end) this.finished();
       return;
     }
     connection.sender.commitData(this, end);
@@ -118,7 +119,10 @@ export abstract class Http2Stream implements Exchange {
   }
 
   sendData(bytes: Uint8Array, end: boolean): void {
-    if (!this.#maySend()) return;
+    if (!this.#maySend()) {
+      if (end) this.finished();
+      return;
+    }
     this.connectionState.sender.sendData(this, bytes, end);
     if (end) this.finished();
     this.connectionState.outputGathered();
