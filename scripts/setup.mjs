@@ -70,15 +70,49 @@ function run(what, command, args) {
   say(`${what}: done in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
 }
 
-function install() {
-  const args = ["ci", "--include=dev", "--no-audit", "--no-fund"];
-  const { npm_execpath: npm, npm_node_execpath: node = process.execPath } = process.env;
+/** Runs npm and says what it said; what it has against the lock file is returned. @param {string[]} args */
+function npm(args) {
+  const all = [...args, "--include=dev", "--no-audit", "--no-fund"];
+  say(`npm ${args.join(" ")}`);
   // Inside of an npm script this very npm is used, run by the Node that runs it, which is not the one in node_modules.
-  if (npm === undefined) run("npm ci", "npm", args);
-  else run("npm ci", node, [npm, ...args]);
+  const { npm_execpath: program, npm_node_execpath: node = process.execPath } = process.env;
+  const [command, parameters] = program === undefined ? ["npm", all] : [node, [program, ...all]];
+  const { status, stderr, error } = spawnSync(command, parameters, {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "inherit", "pipe"],
+  });
+  return { isOk: status === 0, said: error?.message ?? stderr, missing: missingInLock(stderr ?? "") };
+}
+
+/**
+ * The packages that `npm ci` misses in the lock file, when that is all it has against it. A lock file made with a registry
+ * that has the binaries of one platform only lacks the optional packages of the others. @param {string} said
+ */
+function missingInLock(said) {
+  if (!said.includes("npm error code EUSAGE") || said.includes("npm error Invalid:")) return [];
+  return [...said.matchAll(/^npm error Missing: (.+)@\S* from lock file$/gm)].map(([, name]) => name);
+}
+
+/** @param {string[]} names whether all are optional packages of what is locked */
+function areOptional(names) {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const optional = new Set(Object.values(packages).flatMap(entry => Object.keys(entry.optionalDependencies ?? {})));
+  return names.every(name => optional.has(name));
+}
+
+function install() {
+  let result = npm(["ci"]);
+  if (!result.isOk && result.missing.length > 0 && areOptional(result.missing)) {
+    say(
+      `package-lock.json lacks ${result.missing.length} optional packages of other platforms; installing without them`,
+    );
+    result = npm(["install", "--no-save"]);
+  }
+  if (!result.isOk) fail(`installing the dependencies failed:\n${result.said}`);
   const missing = installed.filter(path => !existsSync(join(root, path)));
   if (missing.length > 0) {
-    fail(`npm ci left out ${missing.join(", ")}; install scripts and optional dependencies must be allowed`);
+    fail(`npm left out ${missing.join(", ")}; install scripts and optional dependencies must be allowed`);
   }
 }
 
