@@ -46,11 +46,8 @@ export function implement<S extends DescService>(desc: S, handlers: Handlers<S>)
 }
 
 function missing(path: string, isStream: boolean): AnyHandler {
-  const fail = () => {
+  const fail = (): never => {
     throw new RpcError("unimplemented", `${path} is not implemented`);
   };
-  if (!isStream) return fail;
-  return async function* () {
-    fail();
-  };
+  return isStream ? () => ({ [Symbol.asyncIterator]: () => ({ next: async () => fail() }) }) : fail;
 }

@@ -6,7 +6,7 @@ import { envelopeBytes } from "../../envelope.ts";
 import { appendFields, Metadata } from "../../metadata.ts";
 import type { ServerCall, ServerWire } from "../../server-call.ts";
 import { type CodecName, decodeMessage, EnvelopedServerWire, encodeMessage } from "../enveloped.ts";
-import { connectError } from "./error.ts";
+import { type ConnectErrorJson, connectError } from "./error.ts";
 
 /** Flag of the message that ends a Connect stream. */
 const endStreamFlag = 2;
@@ -31,8 +31,8 @@ export class ConnectStreamServerWire extends EnvelopedServerWire {
   }
 
   protected override end(call: ServerCall, error: RpcError | undefined): void {
-    const json: Record<string, unknown> = {};
-    if (error !== undefined) json["error"] = connectError(error);
+    const json: { error?: ConnectErrorJson; metadata?: Record<string, string[]> } = {};
+    if (error !== undefined) json.error = connectError(error);
     const metadata: Record<string, string[]> = {};
     const fields: HeaderField[] = [];
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers);
@@ -41,7 +41,7 @@ export class ConnectStreamServerWire extends EnvelopedServerWire {
       metadata[name] ??= [];
       metadata[name].push(value);
     }
-    if (fields.length > 0) json["metadata"] = metadata;
+    if (fields.length > 0) json.metadata = metadata;
     const text = JSON.stringify(json);
     const frame = Buffer.allocUnsafe(envelopeBytes + Buffer.byteLength(text));
     frame[0] = endStreamFlag;

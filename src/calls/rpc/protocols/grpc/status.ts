@@ -87,9 +87,9 @@ export function percentDecode(text: string): string {
   if (!text.includes("%")) return text;
   const bytes: number[] = [];
   for (let i = 0; i < text.length; i++) {
-    const escape = text[i] === "%" ? /^%([0-9a-fA-F]{2})/.exec(text.slice(i, i + 3)) : null;
-    if (escape !== null) {
-      bytes.push(Number.parseInt(escape[1] as string, 16));
+    const hex = text[i] === "%" ? /^%([0-9a-fA-F]{2})/.exec(text.slice(i, i + 3)) : null;
+    if (hex !== null) {
+      bytes.push(Number.parseInt(hex[1] as string, 16));
       i += 2;
     } else {
       bytes.push(text.charCodeAt(i) & 0xff);
