@@ -3,7 +3,7 @@ import { OrderService } from "../../gen/bench_pb.ts";
 import { drive, type Load, type LoadOptions, unary } from "../protocol/drive.ts";
 import { checkEcho, checkOrder, echoPayload, orderId, ordersPerStream } from "../protocol/order.ts";
 
-const connect = ({ port }: LoadOptions) => createClient(OrderService, createChannel(`http://127.0.0.1:${port}`));
+const connect = ({ port }: LoadOptions) => createClient(OrderService, createChannel(`127.0.0.1:${port}`));
 
 function getOrder(options: LoadOptions): Load {
   const client = connect(options);
