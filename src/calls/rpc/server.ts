@@ -207,6 +207,11 @@ export class RpcServer implements CallHost, AsyncDisposable {
     }
   }
 
+  /** The method at an RPC path, for protocols that find methods in another way. */
+  servedMethod(path: string): ServedMethod | undefined {
+    return this.#methods.get(path);
+  }
+
   /** Runs a call over `wire`. `readTimeout` gives what the client asked for, in milliseconds. */
   serve(exchange: ServerExchange, served: ServedMethod, wire: ServerWire, readTimeout: () => number | undefined): void {
     const call = new ServerCall(this, exchange, served, wire);
