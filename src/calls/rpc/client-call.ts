@@ -18,7 +18,7 @@ import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "./envelope.ts"
 import { MessageQueue } from "./message-queue.ts";
 import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
 import { compressedFlag, decodeMessage, writeEnvelope } from "./protocols/enveloped.ts";
-import { readStatus } from "./protocols/grpc/status.ts";
+import { readStatus } from "./protocols/grpc-status.ts";
 import { grpcTimeoutField } from "./protocols/timeout.ts";
 
 export interface CallOptions {

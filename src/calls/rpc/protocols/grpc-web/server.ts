@@ -4,7 +4,7 @@ import { acceptedEncodings } from "../../compression.ts";
 import { envelopeBytes } from "../../envelope.ts";
 import type { ServerCall } from "../../server-call.ts";
 import { type CodecName, EnvelopedServerWire } from "../enveloped.ts";
-import { statusFields } from "../grpc/status.ts";
+import { statusFields } from "../grpc-status.ts";
 
 /** Flag of the frame that holds the trailers (grpc/doc/PROTOCOL-WEB). */
 const trailersFlag = 0x80;

@@ -3,7 +3,7 @@ import { constantField, type HeaderField } from "../../../../wire/index.ts";
 import { acceptedEncodings } from "../../compression.ts";
 import type { ServerCall } from "../../server-call.ts";
 import { type CodecName, EnvelopedServerWire, headWithMetadata } from "../enveloped.ts";
-import { statusFields } from "./status.ts";
+import { statusFields } from "../grpc-status.ts";
 
 const accepts = constantField("grpc-accept-encoding", acceptedEncodings.join(","));
 const heads: Readonly<Record<CodecName, readonly HeaderField[]>> = {

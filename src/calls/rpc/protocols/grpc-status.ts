@@ -1,10 +1,10 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
-import { StatusSchema } from "../../../../contract/gen/google/rpc/status_pb.ts";
-import { codeFromGrpc, codeRow, RpcError } from "../../../../errors/index.ts";
-import { constantField, type FieldList, HeaderField } from "../../../../wire/index.ts";
-import { appendFields, Metadata, metadataFromFields } from "../../metadata.ts";
-import { encodeDetails } from "../details.ts";
+import { StatusSchema } from "../../../contract/gen/google/rpc/status_pb.ts";
+import { codeFromGrpc, codeRow, RpcError } from "../../../errors/index.ts";
+import { constantField, type FieldList, HeaderField } from "../../../wire/index.ts";
+import { appendFields, Metadata, metadataFromFields } from "../metadata.ts";
+import { encodeDetails } from "./details.ts";
 
 const statusOk = constantField("grpc-status", "0");
 const okOnly: readonly HeaderField[] = [statusOk];
