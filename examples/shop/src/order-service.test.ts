@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Client, createClient, createServer, implement, isRpcError, RpcError } from "trunkline";
+import { customerHandlers } from "./customer-service.ts";
+import { CustomerService } from "./gen/customer/customer_pb.ts";
+import { OrderService, OrderStatus } from "./gen/order/order_pb.ts";
+import { orderHandlers } from "./order-service.ts";
+import { OrderStore } from "./order-store.ts";
+
+type Customers = Pick<Client<typeof CustomerService>, "getCustomer">;
+
+/** The service on a real port, with customers as the test wants them. */
+async function withOrders(
+  customers: Customers,
+  use: (orders: Client<typeof OrderService>, store: OrderStore) => Promise<void>,
+): Promise<void> {
+  using store = new OrderStore(":memory:");
+  const server = createServer({ services: [implement(OrderService, orderHandlers({ store, customers }))] });
+  const { port } = await server.listen({ port: 0, host: "127.0.0.1" });
+  try {
+    await use(createClient(OrderService, `127.0.0.1:${port}`), store);
+  } finally {
+    await server.drain({ timeoutMs: 200 });
+  }
+}
+
+function failing(code: "not_found" | "unavailable" | "deadline_exceeded"): Customers {
+  return { getCustomer: () => Promise.reject(new RpcError(code, "no customer")) };
+}
+
+async function degradedAnswer(customers: Customers) {
+  let answer: { customer: unknown; degraded: unknown } = { customer: undefined, degraded: undefined };
+  await withOrders(customers, async orders => {
+    let degraded: unknown;
+    const order = await orders.getOrder(
+      { orderId: "123" },
+      {
+        onHeaders: headers => {
+          degraded = headers.get("x-degraded");
+        },
+      },
+    );
+    answer = { customer: order.customer, degraded: degraded ?? undefined };
+  });
+  return answer;
+}
+
+test("an order comes with its customer, asked for over the network", async () => {
+  const server = createServer({ services: [implement(CustomerService, customerHandlers())] });
+  const { port } = await server.listen({ port: 0, host: "127.0.0.1" });
+  const customers = createClient(CustomerService, `127.0.0.1:${port}`);
+  try {
+    await withOrders(customers, async orders => {
+      const order = await orders.getOrder({ orderId: "123" });
+      assert.equal(order.customer?.id, "customer-456");
+      assert.ok(order.customer.name !== "" && order.customer.email !== "");
+      await assert.rejects(orders.getOrder({ orderId: "no" }), error => isRpcError(error, "not_found"));
+    });
+    assert.ok((await customers.listCustomers({})).customers.length > 1);
+    await assert.rejects(customers.getCustomer({ id: "x" }), error => isRpcError(error, "not_found"));
+  } finally {
+    await server.drain({ timeoutMs: 200 });
+  }
+});
+
+test("a missing customer leaves the field absent; one that cannot be asked for also sets x-degraded", async () => {
+  assert.deepEqual(await degradedAnswer(failing("not_found")), { customer: undefined, degraded: undefined });
+  assert.deepEqual(await degradedAnswer(failing("unavailable")), { customer: undefined, degraded: "customer" });
+  assert.deepEqual(await degradedAnswer(failing("deadline_exceeded")), { customer: undefined, degraded: "customer" });
+});
+
+test("what is wrong with a new order is refused and nothing is stored", async () => {
+  const item = { productId: "p", quantity: 1, price: 1 };
+  const cases: [{ customerId: string; items: (typeof item)[] }, string][] = [
+    [{ customerId: "", items: [item] }, "customer_id"],
+    [{ customerId: "c", items: [] }, "items"],
+    [{ customerId: "c", items: Array.from({ length: 101 }, () => item) }, "items"],
+    [{ customerId: "c", items: [item, { ...item, productId: "" }] }, "items[1].product_id"],
+    [{ customerId: "c", items: [{ ...item, quantity: 0 }] }, "items[0].quantity"],
+    [{ customerId: "c", items: [{ ...item, quantity: -1 }] }, "items[0].quantity"],
+    [{ customerId: "c", items: [{ ...item, price: -0.01 }] }, "items[0].price"],
+    [{ customerId: "c", items: [{ ...item, price: Number.NaN }] }, "items[0].price"],
+    [{ customerId: "c", items: [{ ...item, price: Number.POSITIVE_INFINITY }] }, "items[0].price"],
+    [{ customerId: "c", items: [{ ...item, price: Number.NEGATIVE_INFINITY }] }, "items[0].price"],
+    [{ customerId: "c", items: [{ ...item, quantity: 2, price: Number.MAX_VALUE }] }, "items"],
+  ];
+  await withOrders(failing("not_found"), async (orders, store) => {
+    for (const [request, field] of cases) {
+      await assert.rejects(orders.createOrder(request), error => {
+        assert.ok(isRpcError(error, "invalid_argument"), String(error));
+        assert.ok(error.message.startsWith(`${field} `), error.message);
+        assert.equal(error.details.length, 1);
+        return true;
+      });
+    }
+    assert.equal(store.listNewest(10).length, 2);
+    const created = await orders.createOrder({ customerId: "c", items: Array.from({ length: 100 }, () => item) });
+    assert.equal(created.total, 100);
+    assert.equal(created.status, OrderStatus.PENDING);
+  });
+});
+
+test("orders are listed newest first in pages of 1 to 1000", async () => {
+  await withOrders(failing("not_found"), async orders => {
+    const first = await orders.listOrders({ pageSize: 1 });
+    assert.deepEqual(
+      first.orders.map(order => order.id),
+      ["124"],
+    );
+    const second = await orders.listOrders({ pageSize: 1, pageToken: first.nextPageToken });
+    assert.deepEqual(
+      second.orders.map(order => order.id),
+      ["123"],
+    );
+    assert.equal(second.nextPageToken, "");
+    assert.equal((await orders.listOrders({ pageSize: 1000 })).orders.length, 2);
+    for (const request of [{ pageSize: 0 }, { pageSize: -1 }, { pageSize: 1001 }, { pageToken: "nonsense" }]) {
+      await assert.rejects(orders.listOrders(request), error => isRpcError(error, "invalid_argument"));
+    }
+  });
+});
+
+test("a stream ends after the orders that exist, or with follow goes on with new ones until it is left", async () => {
+  await withOrders(failing("not_found"), async (orders, store) => {
+    const seen: string[] = [];
+    for await (const order of orders.streamOrders({ customerId: "customer-456" })) seen.push(order.id);
+    assert.deepEqual(seen, ["123", "124"]);
+    const shipped: string[] = [];
+    for await (const order of orders.streamOrders({ status: OrderStatus.SHIPPED })) shipped.push(order.id);
+    assert.deepEqual(shipped, ["124"]);
+
+    const followed: string[] = [];
+    let created = "";
+    for await (const order of orders.streamOrders({ follow: true })) {
+      followed.push(order.id);
+      if (order.id === "124") created = store.create("c", [{ productId: "p", quantity: 1, price: 1 }]).id;
+      if (followed.length === 3) break;
+    }
+    assert.deepEqual(followed, ["123", "124", created]);
+  });
+});

@@ -1,0 +1,62 @@
+/**
+ * One service of the shop in a process of its own: `node serve.ts order-service`. Stops on SIGTERM and SIGINT after the
+ * calls under way, and when the supervisor that started it is gone.
+ */
+import { join } from "node:path";
+import { createClient, createServer, type Implementation, implement } from "trunkline";
+import { customerHandlers } from "./customer-service.ts";
+import { CustomerService } from "./gen/customer/customer_pb.ts";
+import { OrderService } from "./gen/order/order_pb.ts";
+import { orderHandlers } from "./order-service.ts";
+import { OrderStore } from "./order-store.ts";
+import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./services.ts";
+import { stateFolder } from "./state.ts";
+
+const drainTimeoutMs = 10_000;
+/** What tells the supervisor that waiting for a port is pointless. */
+const portTakenExitCode = 98;
+
+const name = process.argv[2];
+if (!isServiceName(name)) {
+  process.stderr.write(`usage: serve.ts ${services.map(service => service.name).join(" | ")}\n`);
+  process.exit(2);
+}
+const offset = parsePortOffset(process.env.PORT_OFFSET);
+const host = process.env.HOST ?? "127.0.0.1";
+await using resources = new AsyncDisposableStack();
+
+function implementationOf(service: ServiceName): Implementation {
+  switch (service) {
+    case "order-service": {
+      const store = resources.use(new OrderStore(join(stateFolder(offset), "orders.db")));
+      const customers = createClient(CustomerService, `127.0.0.1:${portOf("customer-service", offset)}`);
+      return implement(OrderService, orderHandlers({ store, customers }));
+    }
+    case "customer-service":
+      return implement(CustomerService, customerHandlers());
+  }
+}
+
+const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | undefined)?.code;
+
+const server = createServer({ services: [implementationOf(name)] });
+const port = portOf(name, offset);
+try {
+  await server.listen({ port, host });
+} catch (error) {
+  const { message, cause } = error as Error;
+  process.stderr.write(`${name} cannot listen on ${host}:${port}: ${message}\n`);
+  process.exit(codeOf(error) === "EADDRINUSE" || codeOf(cause) === "EADDRINUSE" ? portTakenExitCode : 1);
+}
+process.stdout.write(`${name} is ready: http://${host}:${port}\n`);
+process.send?.("ready");
+
+let isStopping = false;
+async function stop(): Promise<void> {
+  if (isStopping) return;
+  isStopping = true;
+  await server.drain({ timeoutMs: drainTimeoutMs });
+  await resources.disposeAsync();
+  process.exit(0);
+}
+for (const event of ["SIGTERM", "SIGINT", "disconnect"]) process.on(event, () => void stop());
