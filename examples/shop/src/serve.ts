@@ -23,7 +23,8 @@ if (!isServiceName(name)) {
 }
 const offset = parsePortOffset(process.env.PORT_OFFSET);
 const host = process.env.HOST ?? "127.0.0.1";
-await using resources = new AsyncDisposableStack();
+// Disposed of by `stop`: the services outlive this module's evaluation.
+const resources = new AsyncDisposableStack();
 
 function implementationOf(service: ServiceName): Implementation {
   switch (service) {
