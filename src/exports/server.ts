@@ -1,3 +1,4 @@
+import { RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
   health,
   type Implementation,
@@ -41,9 +42,10 @@ export type Server = RpcServer;
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
   const extras = [health(services).implementation, ...(options.reflection === false ? [] : reflection(services))];
+  const routes = new RestRoutes(options.services.map(({ service }) => service));
   return new RpcServer({
     ...options,
     services: [...options.services, ...extras],
-    http: [healthRoutes],
+    http: [healthRoutes, restHandler(routes)],
   });
 }

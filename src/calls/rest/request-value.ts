@@ -1,0 +1,81 @@
+import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+import { RestRequestError } from "./problem.ts";
+
+type JsonObject = { [name: string]: unknown };
+
+/** Well-known messages that are one JSON string or value, and so may be a path or query parameter. */
+const scalarMessages =
+  /^google\.protobuf\.(Timestamp|Duration|FieldMask|(Double|Float|U?Int(32|64)|Bool|String|Bytes)Value)$/;
+
+/** The field of a dotted path, either spelling; `undefined` when a step does not exist or is no message. */
+export function findField(desc: DescMessage, path: string): readonly DescField[] | undefined {
+  const fields: DescField[] = [];
+  let message: DescMessage | undefined = desc;
+  for (const name of path.split(".")) {
+    const field: DescField | undefined = message?.fields.find(one => one.name === name || one.jsonName === name);
+    if (field === undefined) return undefined;
+    fields.push(field);
+    message = field.fieldKind === "message" ? field.message : undefined;
+  }
+  return fields;
+}
+
+/** Whether values of the field can be written as text in a path or query. */
+export function isParameter(field: DescField): boolean {
+  switch (field.fieldKind) {
+    case "scalar":
+    case "enum":
+      return true;
+    case "message":
+      return scalarMessages.test(field.message.typeName);
+    case "list":
+      return field.listKind !== "message" || scalarMessages.test(field.message.typeName);
+    default:
+      return false;
+  }
+}
+
+/** Puts a parameter's text into the JSON value of the request. @throws RestRequestError naming the parameter */
+export function setParameter(target: JsonObject, fields: readonly DescField[], name: string, text: string): void {
+  let object = target;
+  for (const field of fields.slice(0, -1)) {
+    const inner = (object[field.name] ?? Object.create(null)) as JsonObject;
+    object[field.name] = inner;
+    object = inner;
+  }
+  const field = fields.at(-1) as DescField; // a path has at least one step
+  if (!isParameter(field)) throw refused(name, "is not a value that a parameter can carry", "query.type");
+  const value = jsonOf(field, text, name);
+  if (field.fieldKind === "list") {
+    const list = (object[field.name] ?? []) as unknown[];
+    list.push(value);
+    object[field.name] = list;
+  } else if (Object.hasOwn(object, field.name)) {
+    throw refused(name, "is given more than once", "query.repeated");
+  } else {
+    object[field.name] = value;
+  }
+}
+
+function jsonOf(field: DescField, text: string, name: string): unknown {
+  const type = field.fieldKind === "message" || field.fieldKind === "list" ? wrapped(field) : field.scalar;
+  if (type === ScalarType.BOOL) {
+    if (text === "true" || text === "false") return text === "true";
+    throw refused(name, `is "${text}", expected true or false`, "query.type");
+  }
+  const isEnum = field.fieldKind === "enum" || (field.fieldKind === "list" && field.listKind === "enum");
+  // ProtoJSON reads numbers from strings; enums need a number to be one.
+  if (isEnum && /^-?[0-9]{1,10}$/.test(text)) return Number(text);
+  return text;
+}
+
+/** The scalar inside a wrapper message or a list. */
+function wrapped(field: DescField): ScalarType | undefined {
+  if (field.fieldKind === "list" && field.listKind === "scalar") return field.scalar;
+  const message = field.fieldKind === "message" || field.fieldKind === "list" ? field.message : undefined;
+  return message?.typeName === "google.protobuf.BoolValue" ? ScalarType.BOOL : undefined;
+}
+
+export function refused(field: string, problem: string, rule: string): RestRequestError {
+  return new RestRequestError(field === "" ? problem : `${field} ${problem}`, [{ field, message: problem, rule }]);
+}
