@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { systemPlatform } from "trunkline";
 import { OrderStatus } from "./gen/order/order_pb.ts";
 import { totalOf } from "./order-total.ts";
 
@@ -71,7 +71,7 @@ export class OrderStore implements Disposable {
   readonly #selectAfter: StatementSync;
 
   /** @param path of the file, whose folder is made when it is missing; `:memory:` keeps nothing */
-  constructor(path: string, now: () => number = Date.now) {
+  constructor(path: string, now: () => number = () => systemPlatform.clock.wall()) {
     if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
     this.#database = new DatabaseSync(path);
     this.#now = now;
@@ -98,7 +98,7 @@ export class OrderStore implements Disposable {
 
   /** Stores a new pending order. */
   create(customerId: string, items: readonly OrderItemRecord[]): OrderRecord {
-    const id = randomUUID();
+    const id = Buffer.from(systemPlatform.random.bytes(16)).toString("hex");
     const stored = items.map(({ productId, quantity, price }) => ({ productId, quantity, price }));
     this.#insert.run(id, customerId, JSON.stringify(stored), OrderStatus.PENDING, this.#now(), totalOf(stored));
     const order = this.get(id);

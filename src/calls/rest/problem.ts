@@ -1,4 +1,3 @@
-import { STATUS_CODES } from "node:http";
 import { codeRow, RpcError, type RpcErrorOptions } from "../../errors/index.ts";
 
 /** What is wrong with one field of a request; `rule` names the check, for example `json.syntax`. */
@@ -18,14 +17,34 @@ export class RestRequestError extends RpcError {
   }
 }
 
+/** The phrases of the statuses that problems have (RFC 9110, section 15; 499 is customary). */
+const phrases: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  409: "Conflict",
+  415: "Unsupported Media Type",
+  429: "Too Many Requests",
+  499: "Client Closed Request",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+};
+
+export function statusPhrase(status: number): string {
+  return phrases[status] ?? "Error";
+}
+
 /** An error as problem details (RFC 9457). `unknown` and `internal` never carry their message. */
 export function problem(error: RpcError, path: string): { readonly status: number; readonly body: string } {
   const status = codeRow(error.code).http;
-  const title = status === 499 ? "Client Closed Request" : (STATUS_CODES[status] ?? "Error");
   const isHidden = error.code === "unknown" || error.code === "internal";
   const json: Record<string, unknown> = {
     type: "about:blank",
-    title,
+    title: statusPhrase(status),
     status,
     ...(isHidden || error.message === "" ? {} : { detail: error.message }),
     instance: path,

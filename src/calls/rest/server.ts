@@ -1,4 +1,3 @@
-import { STATUS_CODES } from "node:http";
 import { RpcError } from "../../errors/index.ts";
 import { constantField, HeaderField, type ServerExchange } from "../../wire/index.ts";
 import {
@@ -11,7 +10,8 @@ import {
   type ServerWire,
   WholeBody,
 } from "../rpc/index.ts";
-import { problem, type RestRoute, type RestRoutes } from "./index.ts";
+import { problem, statusPhrase } from "./problem.ts";
+import type { RestRoute, RestRoutes } from "./routes.ts";
 
 const json = constantField("content-type", "application/json");
 const problemType = constantField("content-type", "application/problem+json");
@@ -80,7 +80,7 @@ function respondProblem(
     exchange.respond(answer.status, extra, answer.body);
     return;
   }
-  exchange.respond(status, extra, JSON.stringify({ ...JSON.parse(answer.body), status, title: STATUS_CODES[status] }));
+  exchange.respond(status, extra, JSON.stringify({ ...JSON.parse(answer.body), status, title: statusPhrase(status) }));
 }
 
 /** Serves the routes; also answers, as problems, for paths and verbs that there are not. The last of the handlers. */
