@@ -2,7 +2,7 @@ import type { RpcError } from "../../../../errors/index.ts";
 import { constantField, type HeaderField } from "../../../../wire/index.ts";
 import { acceptedEncodings } from "../../compression.ts";
 import type { ServerCall } from "../../server-call.ts";
-import { type CodecName, EnvelopedServerWire, headWithMetadata } from "../enveloped.ts";
+import { type CodecName, EnvelopedServerWire } from "../enveloped.ts";
 import { statusFields } from "../grpc-status.ts";
 
 const accepts = constantField("grpc-accept-encoding", acceptedEncodings.join(","));
@@ -23,10 +23,13 @@ export class GrpcServerWire extends EnvelopedServerWire {
     call.exchange.sendTrailers(statusFields(error, call.hasResponseTrailers ? call.responseTrailers : undefined));
   }
 
-  /** Trailers-only: head and status in one block. */
+  /** Trailers-only: head and status in one block. Clients take it for trailers, so a call with headers gets a head. */
   protected override endWithoutBody(call: ServerCall, error: RpcError): void {
+    if (call.hasResponseHeaders) {
+      super.endWithoutBody(call, error);
+      return;
+    }
     const trailers = call.hasResponseTrailers ? call.responseTrailers : undefined;
-    const fields = [...headWithMetadata(call, heads[this.codec]), ...statusFields(error, trailers)];
-    call.exchange.sendHead(200, fields, true);
+    call.exchange.sendHead(200, [...heads[this.codec], ...statusFields(error, trailers)], true);
   }
 }
