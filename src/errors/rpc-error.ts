@@ -54,6 +54,8 @@ export class RpcError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a subclass inherits this and means its own instances
+    if (this !== RpcError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === "object" && value !== null && tag in value;
   }
 }

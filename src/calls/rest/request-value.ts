@@ -35,13 +35,30 @@ export function isParameter(field: DescField): boolean {
   }
 }
 
+/** Takes a field out of the JSON value, in either spelling: the path decides it, whatever the body says. */
+export function removeField(target: JsonObject, fields: readonly DescField[]): void {
+  let object: unknown = target;
+  for (const field of fields.slice(0, -1)) {
+    if (typeof object !== "object" || object === null) return;
+    object = (object as JsonObject)[field.name] ?? (object as JsonObject)[field.jsonName];
+  }
+  const last = fields.at(-1);
+  if (typeof object !== "object" || object === null || last === undefined) return;
+  delete (object as JsonObject)[last.name];
+  delete (object as JsonObject)[last.jsonName];
+}
+
 /** Puts a parameter's text into the JSON value of the request. @throws RestRequestError naming the parameter */
 export function setParameter(target: JsonObject, fields: readonly DescField[], name: string, text: string): void {
   let object = target;
   for (const field of fields.slice(0, -1)) {
-    const inner = (object[field.name] ?? Object.create(null)) as JsonObject;
+    const inner = object[field.name] ?? object[field.jsonName] ?? Object.create(null);
+    if (typeof inner !== "object" || inner === null || Array.isArray(inner)) {
+      throw refused(name, `is part of "${field.name}", which is no object in the body`, "json.type");
+    }
+    delete object[field.jsonName];
     object[field.name] = inner;
-    object = inner;
+    object = inner as JsonObject;
   }
   const field = fields.at(-1) as DescField; // a path has at least one step
   if (!isParameter(field)) throw refused(name, "is not a value that a parameter can carry", "query.type");

@@ -9,7 +9,7 @@ import {
 import { ContractError } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { problem, RestRequestError } from "./problem.ts";
-import { findField, setParameter } from "./request-value.ts";
+import { findField, removeField, setParameter } from "./request-value.ts";
 import { fits, parseTemplate, percentDecode } from "./template.ts";
 
 const message = (() => {
@@ -105,6 +105,28 @@ test("a scalar given twice, a repeated message and a false boolean are refused w
   assert.throws(() => parameters(["is_new", "yes"]), violation("is_new"));
   assert.equal(findField(message, "__proto__"), undefined);
   assert.equal(findField(message, "order_id.x"), undefined);
+});
+
+test("a nested parameter inside something that is no object in the body is refused, not a crash", () => {
+  const fields = findField(message, "inner.page_size");
+  assert.ok(fields);
+  assert.throws(
+    () => setParameter({ inner: "x" }, fields, "inner.page_size", "1"),
+    (error: unknown) => error instanceof RestRequestError && error.violations[0]?.rule === "json.type",
+  );
+});
+
+test("the path wins over the same field in the body, in either spelling", () => {
+  const fields = findField(message, "inner.page_size");
+  assert.ok(fields);
+  const body = { inner: { pageSize: 7 } };
+  removeField(body, fields);
+  setParameter(body, fields, "inner.page_size", "1");
+  assert.deepEqual(body, { inner: { page_size: "1" } });
+});
+
+test("an RpcError is no RestRequestError", () => {
+  assert.equal(new RpcError("internal", "") instanceof RestRequestError, false);
 });
 
 test("internal errors never carry their message", () => {

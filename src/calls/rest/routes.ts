@@ -9,7 +9,7 @@ import {
   type Service,
 } from "../../contract/index.ts";
 import { RestRequestError } from "./problem.ts";
-import { findField, isParameter, refused, setParameter } from "./request-value.ts";
+import { findField, isParameter, refused, removeField, setParameter } from "./request-value.ts";
 import { compareTemplates, fits, parseTemplate, percentDecode, type Template } from "./template.ts";
 
 export type RestMatch =
@@ -76,10 +76,7 @@ export class RestRoute {
       const name = variable.fieldPath;
       if (text === undefined) throw refused(name, "has a broken percent-encoding", "path.encoding");
       const fields = this.#variables[index] as readonly DescField[]; // one for each variable
-      if (fields.length === 1) {
-        delete value[fields[0]?.name ?? ""];
-        delete value[fields[0]?.jsonName ?? ""];
-      }
+      removeField(value, fields);
       setParameter(value, fields, name, text);
     }
     this.#query(value, query);
@@ -98,7 +95,9 @@ export class RestRoute {
     const text = this.#response.encode(message);
     if (this.#responseField === undefined) return text;
     const value = JSON.parse(text) as Record<string, unknown>;
-    return JSON.stringify(value[this.#responseField.name] ?? value[this.#responseField.jsonName] ?? null);
+    return JSON.stringify(
+      value[this.#responseField.name] ?? value[this.#responseField.jsonName] ?? emptyOf(this.#responseField),
+    );
   }
 
   /** The `Location` of what was made, from the contract's template. */
@@ -214,6 +213,12 @@ export class RestRoutes {
     }
     return allow.size === 0 ? { kind: "none" } : { kind: "wrong_verb", allow: [...allow] };
   }
+}
+
+/** What an absent field is in JSON. */
+function emptyOf(field: DescField): unknown {
+  if (field.fieldKind === "list") return [];
+  return field.fieldKind === "map" ? {} : null;
 }
 
 function shapeOf(segment: Template["segments"][number]): string {
