@@ -9,6 +9,8 @@ export const acceptedEncodings = ["gzip", "br", "zstd", "deflate"] as const;
  * @throws RpcError unimplemented for an unknown encoding, resource_exhausted over the limit, invalid_argument for garbage
  */
 export function decompress(encoding: string, bytes: Uint8Array, limit: number): Buffer {
+  // Encoders may make nothing out of nothing (zstd does); Connect says that an empty payload is not decompressed.
+  if (bytes.length === 0 && acceptedEncodings.some(accepted => accepted === encoding)) return Buffer.alloc(0);
   const options = { maxOutputLength: Math.max(1, limit) };
   try {
     switch (encoding) {
