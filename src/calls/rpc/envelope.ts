@@ -8,6 +8,9 @@ export interface EnvelopeSink {
 /** Bytes before a payload: one of flags, four of length, big-endian (gRPC over HTTP/2, Connect streaming). */
 export const envelopeBytes = 5;
 
+/** Bytes reserved at once for a message that is cut, at most: later it grows fourfold. */
+const growthBytes = 256 * 1024;
+
 /**
  * Cuts a body into length-prefixed messages. A message that lies whole in one chunk, the usual case, is handed on in
  * place; only one that is cut is gathered, in a buffer that grows with what has really come, so that a length prefix
@@ -69,13 +72,21 @@ export class EnvelopeReader {
   #keep(chunk: Buffer, start: number, end: number): void {
     const needed = this.#filled + end - start;
     if (this.#partial === undefined || this.#partial.length < needed) {
-      const most = envelopeBytes + this.#limit;
-      const grown = Buffer.allocUnsafeSlow(Math.min(Math.max(needed, 2 * this.#filled, 64), Math.max(most, needed)));
+      const total = this.#totalBytes(chunk, start, end);
+      const step = Math.max(4 * this.#filled, growthBytes);
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(total, step)));
       this.#partial?.copy(grown, 0, 0, this.#filled);
       this.#partial = grown;
     }
     chunk.copy(this.#partial, this.#filled, start, end);
     this.#filled = needed;
+  }
+
+  /** What the message will take in all; just room for its prefix while that is incomplete. */
+  #totalBytes(chunk: Buffer, start: number, end: number): number {
+    if (this.#filled >= envelopeBytes) return envelopeBytes + (this.#partial as Buffer).readUInt32BE(1);
+    if (this.#filled === 0 && end - start >= envelopeBytes) return envelopeBytes + chunk.readUInt32BE(start + 1);
+    return envelopeBytes;
   }
 
   #check(length: number): void {
