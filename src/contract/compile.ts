@@ -1,4 +1,13 @@
-import { type DescMessage, type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
+import {
+  createRegistry,
+  type DescFile,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  getOption,
+  hasOption,
+  type Registry,
+} from "@bufbuild/protobuf";
 import { type Duration, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type ErrorCode, errorCodes, isErrorCode } from "../errors/index.ts";
 import { binaryCodec, type JsonDialect, jsonCodec } from "./codec/index.ts";
@@ -60,8 +69,8 @@ function compileMethod(desc: DescMethod): Method {
     path: `/${desc.parent.typeName}/${desc.name}`,
     kind: desc.methodKind,
     idempotency: idempotencyOf(desc),
-    input: new LazyCodecs(desc.input),
-    output: new LazyCodecs(desc.output),
+    input: new LazyCodecs(desc.input, desc.parent.file),
+    output: new LazyCodecs(desc.output, desc.parent.file),
     policy: compilePolicy(desc),
     http: compileBindings(desc),
     rest: compileRest(desc),
@@ -73,11 +82,13 @@ function compileMethod(desc: DescMethod): Method {
 /** Compiles each codec when a call first needs it: most services speak only one of the two. */
 class LazyCodecs implements MessageCodecs {
   readonly #desc: DescMessage;
+  readonly #file: DescFile;
   #binary: MessageCodecs["binary"] | undefined;
   #json: MessageCodecs["json"] | undefined;
 
-  constructor(desc: DescMessage) {
+  constructor(desc: DescMessage, file: DescFile) {
     this.#desc = desc;
+    this.#file = file;
   }
 
   get typeName(): string {
@@ -90,9 +101,28 @@ class LazyCodecs implements MessageCodecs {
   }
 
   get json(): MessageCodecs["json"] {
-    this.#json ??= jsonCodec(this.#desc, { unknownFields: "ignore" });
+    this.#json ??= jsonCodec(this.#desc, { unknownFields: "ignore", registry: registryOf(this.#file) });
     return this.#json;
   }
+}
+
+const registries = new WeakMap<DescFile, Registry>();
+
+/** The types that a contract's file and its imports declare: what JSON may name in a `google.protobuf.Any`. */
+function registryOf(file: DescFile): Registry {
+  let registry = registries.get(file);
+  if (registry === undefined) {
+    const files = new Set<DescFile>();
+    const collect = (one: DescFile) => {
+      if (files.has(one)) return;
+      files.add(one);
+      for (const dependency of one.dependencies) collect(dependency);
+    };
+    collect(file);
+    registry = createRegistry(...files);
+    registries.set(file, registry);
+  }
+  return registry;
 }
 
 function idempotencyOf(desc: DescMethod): Idempotency {
