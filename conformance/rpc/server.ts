@@ -34,7 +34,7 @@ const server = createServer({
           key: credentials.key,
           clientCa: request.clientTlsCert.length > 0 ? request.clientTlsCert : undefined,
         },
-  limits: request.messageReceiveLimit > 0 ? { messageBytesMax: request.messageReceiveLimit } : {},
+  limits: request.messageReceiveLimit > 0 ? { receiveBytesMax: request.messageReceiveLimit } : {},
 });
 const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
 const response = toBinary(

@@ -3,6 +3,7 @@
  * of a request that everything above has. Imports only `errors` and `platform`. Start at `exchange.ts`.
  */
 export * from "./exchange.ts";
+export { Http2FieldList as FieldItems } from "./http2/field-list.ts";
 export {
   ConnectionPool,
   type Listener,

@@ -116,7 +116,7 @@ export function restHandler(routes: RestRoutes): HttpHandler {
           respondProblem(exchange, error, [new HeaderField("accept", "application/json")], 415);
           return true;
         }
-        const limit = route.method.policy.requestBytesMax ?? server.messageBytesMax;
+        const limit = route.method.policy.requestBytesMax ?? server.receiveBytesMax;
         server.serve(exchange, served, new RestServerWire(route, captures, query, limit), () => timeoutOf(exchange));
         return true;
       }

@@ -30,6 +30,12 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The request: a message, or an async iterable of messages where the client streams. */
   readonly request: unknown;
+  /**
+   * On the server: whether response messages are compressed, if the client can read it; looked at for each message of a
+   * stream. To begin with it is `undefined`: as the server's options say, by the size of the message. `true` must be set
+   * before the first message.
+   */
+  compressResponses: boolean | undefined;
 }
 
 /** Hands the call on to the next interceptor and finally to the handler or the wire. */
@@ -57,6 +63,7 @@ export abstract class CallState implements Call {
   /** Monotonic time of the deadline in milliseconds; Infinity: none. */
   deadlineAt = Number.POSITIVE_INFINITY;
   request: unknown = undefined;
+  compressResponses: boolean | undefined = undefined;
   protected readonly clock: Clock;
   #controller: AbortController | undefined;
   #ended: RpcError | undefined;

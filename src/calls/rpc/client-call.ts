@@ -1,10 +1,9 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
-import { codeFromHttp, RpcError } from "../../errors/index.ts";
+import { RpcError } from "../../errors/index.ts";
 import { contextValue, type Timer } from "../../platform/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
-  constantField,
   type ExchangeError,
   type FieldList,
   HeaderField,
@@ -12,52 +11,76 @@ import {
   type ResponseReceiver,
 } from "../../wire/index.ts";
 import type { Channel, Endpoint } from "../channel/index.ts";
-import { CallState, currentCall, type Peer } from "./call.ts";
-import { acceptedEncodings, decompress } from "./compression.ts";
-import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "./envelope.ts";
+import { CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
+import type { Encoding } from "./compression.ts";
+import { errorOfExchange } from "./exchange-error.ts";
+import type { RpcLimits } from "./limits.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
-import { compressedFlag, decodeMessage, writeEnvelope } from "./protocols/enveloped.ts";
-import { readStatus } from "./protocols/grpc-status.ts";
-import { grpcTimeoutField } from "./protocols/timeout.ts";
+import type { CodecName } from "./protocols/message.ts";
 
 export interface CallOptions {
   /** Milliseconds until the deadline. @default what is left of the call that is being served, otherwise 30,000 (unary) */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly metadata?: MetadataInit | undefined;
+  /** Compress what is sent; "identity" switches the client's option off. */
+  readonly compression?: Encoding | "identity" | undefined;
+  /** With `compression`: which messages. @default all that are not smaller than the client's `compressBytesMin` */
+  readonly compressIf?: ((message: object) => boolean) | undefined;
   readonly onHeaders?: ((headers: Metadata) => void) | undefined;
   readonly onTrailers?: ((trailers: Metadata) => void) | undefined;
 }
 
+/** What all calls of a client have in common. */
+export interface ClientSettings {
+  readonly channel: Channel;
+  readonly codec: CodecName;
+  readonly compression: Encoding | undefined;
+  readonly compressBytesMin: number;
+  readonly useHttpGet: boolean;
+  readonly limits: RpcLimits;
+  readonly interceptors: readonly Interceptor[];
+  /** A new wire of the channel's protocol, one for each attempt of a call. */
+  readonly openWire: (call: ClientCall) => ClientWire;
+}
+
+/** The protocol's side of one attempt of a call: frames what goes and parses what comes. */
+export interface ClientWire {
+  /** Sends the head of the request; where the client does not stream, also its message and the end. @throws RpcError */
+  begin(call: ClientCall, connection: ClientConnection): ClientExchange;
+  /** Sends a message of a stream. @throws RpcError */
+  send(call: ClientCall, exchange: ClientExchange, message: object, end: boolean): void;
+  head(call: ClientCall, status: number, fields: FieldList): void;
+  /** Takes bytes of the answer; calls `call.message` for each message. @throws RpcError */
+  data(call: ClientCall, chunk: Buffer, start: number, end: number): void;
+  /** The answer is complete: calls `call.finish` or `call.fail`. @throws RpcError */
+  ended(call: ClientCall, trailers: FieldList | undefined): void;
+}
+
 const post = new HeaderField(":method", "POST");
-const te = constantField("te", "trailers");
-const contentType = constantField("content-type", "application/grpc+proto");
-const accepts = constantField("grpc-accept-encoding", acceptedEncodings.join(","));
-const fixed: readonly HeaderField[] = [te, contentType, accepts];
 
 /** How often a request that certainly was not acted upon is sent again without asking anybody (gRPC A6). */
 const transparentRetries = 3;
 
-/** One call on the client, spoken as gRPC over HTTP/2. */
-export class ClientCall extends CallState implements ResponseReceiver, EnvelopeSink {
+/** One call on the client: deadline, cancellation, messages and outcome; a {@link ClientWire} speaks the protocol. */
+export class ClientCall extends CallState implements ResponseReceiver {
   override readonly side = "client";
-  readonly #channel: Channel;
+  readonly settings: ClientSettings;
   readonly #options: CallOptions;
-  readonly #limit: number;
   readonly #path: HeaderField;
   #metadata: Metadata | undefined;
   #endpoint: Endpoint | undefined;
   #connection: ClientConnection | undefined;
   #exchange: ClientExchange | undefined;
-  #reader: EnvelopeReader;
-  #encoding: string | undefined;
+  #wire: ClientWire | undefined;
   #timer: Timer | undefined;
   #cancelled: (() => void) | undefined;
   #message: unknown;
   #messages = 0;
-  #headError: RpcError | undefined;
-  #trailersOnly: FieldList | undefined;
+  #answerBegan = false;
+  /** Bytes of the chunk at hand that still count against the peer's window. */
+  #unpaid = 0;
   #isSettled = false;
   #attempts = 0;
   #requestIsUsed = false;
@@ -66,13 +89,11 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
   #reject: ((error: unknown) => void) | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(channel: Channel, method: Method, path: HeaderField, options: CallOptions, limit: number) {
-    super(method, "grpc", channel.platform.clock);
-    this.#channel = channel;
+  constructor(settings: ClientSettings, method: Method, path: HeaderField, options: CallOptions) {
+    super(method, settings.channel.protocol, settings.channel.platform.clock);
+    this.settings = settings;
     this.#options = options;
-    this.#limit = limit;
     this.#path = path;
-    this.#reader = new EnvelopeReader(limit);
   }
 
   get peer(): Peer {
@@ -85,16 +106,29 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
     return this.#metadata;
   }
 
+  get target(): string {
+    return this.settings.channel.target;
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** How messages of this call are compressed, `undefined`: not at all. */
+  get compression(): Encoding | undefined {
+    const chosen = this.#options.compression ?? this.settings.compression;
+    return chosen === "identity" ? undefined : chosen;
+  }
+
   /** Sends the request. Resolves with the response message, or with an iterable of messages where the server streams. */
-  start(request: unknown, defaultTimeoutMs: number): Promise<unknown> {
+  start(request: unknown): Promise<unknown> {
     this.request = request;
-    this.#setDeadline(defaultTimeoutMs);
-    const isStream = responseIsStream(this.method.kind);
+    this.#setDeadline();
     const promise = new Promise<unknown>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    if (isStream) {
+    if (responseIsStream(this.method.kind)) {
       this.#queue = new MessageQueue(
         bytes => this.#exchange?.consumed(bytes),
         () => this.fail(new RpcError("cancelled", "the caller stopped reading")),
@@ -106,7 +140,7 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
     return promise;
   }
 
-  #setDeadline(defaultTimeoutMs: number): void {
+  #setDeadline(): void {
     const inherited = contextValue(currentCall)?.timeLeftMs ?? Number.POSITIVE_INFINITY;
     const { timeoutMs } = this.#options;
     if (timeoutMs !== undefined && !(timeoutMs >= 0)) {
@@ -115,7 +149,7 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
     const own =
       timeoutMs ??
       this.method.policy.timeoutMs ??
-      (this.method.kind === "unary" ? defaultTimeoutMs : Number.POSITIVE_INFINITY);
+      (this.method.kind === "unary" ? this.settings.limits.defaultTimeoutMs : Number.POSITIVE_INFINITY);
     const grantedMs = Math.min(own, inherited);
     if (grantedMs === Number.POSITIVE_INFINITY) return;
     this.deadlineAt = this.clock.now() + grantedMs;
@@ -134,7 +168,7 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
 
   #begin(): void {
     this.#attempts++;
-    const endpoint = this.#channel.pick();
+    const endpoint = this.settings.channel.pick();
     this.#endpoint = endpoint;
     const connection = endpoint.pool.tryAcquire();
     if (connection !== undefined) {
@@ -148,59 +182,34 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
       },
       (error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);
-        this.fail(
-          new RpcError("unavailable", `${this.#channel.target}: ${reason}`, { cause: error, unprocessed: true }),
-        );
+        this.fail(new RpcError("unavailable", `${this.target}: ${reason}`, { cause: error, unprocessed: true }));
       },
     );
   }
 
   #send(connection: ClientConnection): void {
     this.#connection = connection;
-    const head: RequestHead = {
-      method: post,
-      scheme: this.#channel.scheme,
-      authority: (this.#endpoint as Endpoint).authority, // set by #begin
-      path: this.#path,
-    };
-    const exchange = connection.request(head, this.#fields(), this, false);
-    this.#exchange = exchange;
-    if (requestIsStream(this.method.kind)) {
-      void this.#sendAll(exchange);
+    this.#wire = this.settings.openWire(this);
+    try {
+      this.#exchange = this.#wire.begin(this, connection);
+    } catch (error) {
+      this.fail(this.#requestError(error));
       return;
     }
-    try {
-      writeEnvelope(exchange, this.method.input, "binary", this.request as object, true, this.#limit);
-    } catch (error) {
-      exchange.reset("cancel");
-      this.fail(
-        error instanceof RpcError
-          ? error
-          : new RpcError(
-              "invalid_argument",
-              `${this.method.input.typeName} does not encode: ${(error as Error).message}`,
-              { cause: error },
-            ),
-      );
-    }
+    if (requestIsStream(this.method.kind)) void this.#sendAll(this.#exchange, this.#wire);
   }
 
-  #fields(): readonly HeaderField[] {
-    const hasMetadata = this.#metadata !== undefined || this.#options.metadata !== undefined;
-    const timeLeft = this.timeLeftMs;
-    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata) return fixed;
-    const fields = [te, contentType, accepts];
-    if (timeLeft !== Number.POSITIVE_INFINITY) fields.push(grpcTimeoutField(timeLeft));
-    if (hasMetadata) appendFields(fields, this.metadata);
-    return fields;
-  }
-
-  async #sendAll(exchange: ClientExchange): Promise<void> {
+  async #sendAll(exchange: ClientExchange, wire: ClientWire): Promise<void> {
     this.#requestIsUsed = true;
     try {
       for await (const message of this.request as AsyncIterable<object>) {
         if (this.#isSettled) return;
-        writeEnvelope(exchange, this.method.input, "binary", message, false, this.#limit);
+        try {
+          wire.send(this, exchange, message, false);
+        } catch (error) {
+          this.fail(this.#requestError(error));
+          return;
+        }
         if (!exchange.isWritable) {
           await new Promise<void>(resolve => {
             this.#drained = resolve;
@@ -215,94 +224,126 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
     }
   }
 
-  // ── from the wire ────────────────────────────────────────────────────────
+  #requestError(error: unknown): RpcError {
+    if (error instanceof RpcError) return error;
+    const reason = error instanceof Error ? error.message : String(error);
+    return new RpcError("invalid_argument", `${this.method.input.typeName} does not encode: ${reason}`, {
+      cause: error,
+    });
+  }
 
-  head(status: number, fields: FieldList): void {
-    if (status !== 200) {
-      this.#headError = new RpcError(
-        codeFromHttp(status),
-        `${this.#channel.target} answered with HTTP status ${status}`,
-      );
+  // ── for the protocol ─────────────────────────────────────────────────────
+
+  /** The pseudo-fields of a POST to this method. */
+  requestHead(): RequestHead {
+    const endpoint = this.#endpoint as Endpoint; // set before a wire is opened
+    return { method: post, scheme: this.settings.channel.scheme, authority: endpoint.authority, path: this.#path };
+  }
+
+  /** The protocol's own fields with deadline and metadata behind. */
+  requestFields(
+    fixed: readonly HeaderField[],
+    timeoutField: (timeLeftMs: number) => HeaderField,
+  ): readonly HeaderField[] {
+    const hasMetadata = this.#metadata !== undefined || this.#options.metadata !== undefined;
+    const timeLeft = this.timeLeftMs;
+    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata) return fixed;
+    const fields = fixed.slice();
+    if (timeLeft !== Number.POSITIVE_INFINITY) fields.push(timeoutField(timeLeft));
+    if (hasMetadata) appendFields(fields, this.metadata);
+    return fields;
+  }
+
+  /** Whether a message of a call with compression is compressed, if it is large enough. */
+  compresses(message: object): boolean {
+    return this.#options.compressIf?.(message) ?? true;
+  }
+
+  headersArrived(fields: Iterable<HeaderField>): void {
+    if (this.#options.onHeaders === undefined || this.#isSettled) return;
+    this.responseHeaders = metadataFromFields(fields);
+    this.#options.onHeaders(this.responseHeaders);
+  }
+
+  /** `read` is called when somebody wants the trailers. */
+  trailersArrived(read: () => Metadata): void {
+    if (this.#options.onTrailers === undefined || this.#isSettled) return;
+    this.responseTrailers = read();
+    this.#options.onTrailers(this.responseTrailers);
+  }
+
+  /** A whole message arrived; `bytes` is what it took on the wire. */
+  message(message: unknown, bytes: number): void {
+    this.#messages++;
+    if (this.#queue === undefined) {
+      this.#message = message;
       return;
     }
-    const type = fields.get("content-type") ?? "";
-    if (!type.startsWith("application/grpc")) {
-      this.#headError = new RpcError(
-        "unknown",
-        `${this.#channel.target} answered with content type ${JSON.stringify(type)}`,
+    const held = Math.min(bytes, this.#unpaid);
+    this.#unpaid -= held;
+    this.#queue.push(message, held);
+  }
+
+  /** The answer is complete, with the status that the server gave. */
+  finish(error: RpcError | undefined): void {
+    if (error !== undefined) {
+      this.fail(error);
+    } else if (this.#queue === undefined && this.#messages !== 1) {
+      this.fail(
+        new RpcError("unimplemented", `${this.method.path} answered with ${this.#messages} messages instead of one`),
       );
-      return;
-    }
-    if (fields.find("grpc-status") !== undefined) this.#trailersOnly = fields;
-    const encoding = fields.get("grpc-encoding");
-    this.#encoding = encoding === "identity" ? undefined : encoding;
-    if (this.#options.onHeaders !== undefined) {
-      this.responseHeaders = metadataFromFields(fields);
-      this.#options.onHeaders(this.responseHeaders);
+    } else {
+      this.#succeed();
     }
   }
 
+  // ── from the wire ────────────────────────────────────────────────────────
+
+  head(status: number, fields: FieldList): void {
+    this.#answerBegan = true;
+    if (!this.#isSettled) this.#wire?.head(this, status, fields);
+  }
+
   data(chunk: Buffer, start: number, end: number): void {
-    const exchange = this.#exchange as ClientExchange; // answers come after request() returned
-    if (this.#queue === undefined || this.#isSettled || this.#headError !== undefined) exchange.consumed(end - start);
-    if (this.#isSettled || this.#headError !== undefined) return;
+    this.#unpaid = end - start;
     try {
-      this.#reader.read(chunk, start, end, this);
+      if (!this.#isSettled) this.#wire?.data(this, chunk, start, end);
     } catch (error) {
-      exchange.reset("cancel");
+      this.fail(error as RpcError);
+    }
+    // Of a stream, what the messages in the queue took of this chunk is paid when they are taken; the rest now, so that a
+    // message may be larger than the window.
+    this.#exchange?.consumed(this.#unpaid);
+    this.#unpaid = 0;
+  }
+
+  ended(trailers: FieldList | undefined): void {
+    if (this.#isSettled) return;
+    try {
+      this.#wire?.ended(this, trailers);
+    } catch (error) {
       this.fail(error as RpcError);
     }
   }
 
-  envelope(flags: number, bytes: Buffer, start: number, end: number): void {
-    this.#messages++;
-    let plain = bytes;
-    let from = start;
-    let to = end;
-    if (flags === compressedFlag && this.#encoding !== undefined) {
-      plain = decompress(this.#encoding, bytes.subarray(start, end), this.#limit);
-      from = 0;
-      to = plain.length;
-    } else if (flags !== 0) {
-      throw new RpcError("internal", `a message has the flags 0x${flags.toString(16)}, which were not announced`);
-    }
-    const message = decodeMessage(this.method.output, "binary", plain, from, to);
-    if (this.#queue !== undefined) this.#queue.push(message, end - start + envelopeBytes);
-    else this.#message = message;
-  }
-
-  ended(trailers: FieldList | undefined): void {
-    const statusFields = this.#trailersOnly ?? trailers;
-    if (this.#headError !== undefined) {
-      this.fail(this.#headError);
-      return;
-    }
-    if (statusFields === undefined) {
-      this.fail(new RpcError("internal", "the answer ended without grpc-status"));
-      return;
-    }
-    if (this.#options.onTrailers !== undefined) {
-      this.responseTrailers = metadataFromFields(statusFields);
-      this.#options.onTrailers(this.responseTrailers);
-    }
-    const error = readStatus(statusFields);
-    if (error !== undefined) this.fail(error);
-    else if (!this.#reader.isAtBoundary) this.fail(new RpcError("internal", "the answer ended inside a message"));
-    else if (this.#queue !== undefined) this.#succeed();
-    else if (this.#messages !== 1) {
-      this.fail(
-        new RpcError("unimplemented", `${this.method.path} answered with ${this.#messages} messages instead of one`),
-      );
-    } else this.#succeed();
-  }
-
   aborted(error: ExchangeError): void {
-    if (error.unprocessed && this.#attempts <= transparentRetries && !this.#requestIsUsed && !this.#isSettled) {
+    if (this.#isSettled) return;
+    if (this.#mayRepeat(error)) {
       this.#exchange = undefined;
       this.#begin();
       return;
     }
-    this.fail(rpcErrorOf(error, this.#channel.target));
+    this.fail(errorOfExchange(error, this.target));
+  }
+
+  /**
+   * Whether the request may go out again without asking a policy: it was not acted upon, or a kept HTTP/1.1 connection was
+   * closed under it (RFC 9112, section 9.3.1) and the contract says that repeating does no harm.
+   */
+  #mayRepeat(error: ExchangeError): boolean {
+    if (this.#attempts > transparentRetries || this.#requestIsUsed || this.#answerBegan) return false;
+    const isStale = error.reason === "connection" && this.#connection?.httpVersion === 1;
+    return error.unprocessed || (isStale && this.method.idempotency !== "unknown");
   }
 
   writable(): void {
@@ -322,12 +363,9 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
   /** Ends the call with an error; the first outcome stays. */
   fail(error: RpcError): void {
     if (!this.#settle()) return;
-    const exchange = this.#exchange;
-    if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
-    this.writable();
   }
 
   #settle(): boolean {
@@ -335,29 +373,10 @@ export class ClientCall extends CallState implements ResponseReceiver, EnvelopeS
     this.#isSettled = true;
     this.#timer?.cancel();
     if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
+    // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
+    const exchange = this.#exchange;
+    if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
+    this.writable();
     return true;
   }
-}
-
-/** gRPC's mapping of HTTP/2 error codes (PROTOCOL-HTTP2, "Errors"). */
-function rpcErrorOf(error: ExchangeError, target: string): RpcError {
-  const options = { cause: error, unprocessed: error.unprocessed };
-  const message = `${target}: ${error.message}`;
-  if (error.reason === "reset") {
-    switch (error.http2Code) {
-      case 0x7:
-        return new RpcError("unavailable", message, options);
-      case 0x8:
-        return new RpcError("cancelled", message, options);
-      case 0xb:
-        return new RpcError("resource_exhausted", message, options);
-      case 0xc:
-        return new RpcError("permission_denied", message, options);
-      default:
-        return new RpcError("internal", message, options);
-    }
-  }
-  if (error.reason === "protocol") return new RpcError("internal", message, options);
-  if (error.reason === "limit") return new RpcError("resource_exhausted", message, options);
-  return new RpcError("unavailable", message, options);
 }

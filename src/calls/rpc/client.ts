@@ -1,10 +1,16 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { compileService, type Method, responseIsStream } from "../../contract/index.ts";
 import { constantField, type HeaderField } from "../../wire/index.ts";
-import { Channel, type ChannelOptions } from "../channel/index.ts";
+import { Channel, type ChannelOptions, type ClientProtocol } from "../channel/index.ts";
 import type { Interceptor } from "./call.ts";
-import { type CallOptions, ClientCall } from "./client-call.ts";
+import { type CallOptions, ClientCall, type ClientSettings, type ClientWire } from "./client-call.ts";
+import { compressBytesMin, type Encoding } from "./compression.ts";
 import { type RpcLimits, rpcLimits } from "./limits.ts";
+import { ConnectStreamClientWire } from "./protocols/connect/stream-client.ts";
+import { ConnectUnaryClientWire } from "./protocols/connect/unary-client.ts";
+import { GrpcClientWire } from "./protocols/grpc/client.ts";
+import { GrpcWebClientWire } from "./protocols/grpc-web/client.ts";
+import type { CodecName } from "./protocols/message.ts";
 
 type ClientMethod<M extends DescMethod> = M["methodKind"] extends "unary"
   ? (request: MessageInitShape<M["input"]>, options?: CallOptions) => Promise<MessageShape<M["output"]>>
@@ -27,54 +33,77 @@ export interface ClientOptions extends ChannelOptions {
   /** Run around every call, the first one outermost. */
   readonly interceptors?: readonly Interceptor[] | undefined;
   readonly limits?: Partial<RpcLimits> | undefined;
+  /** How messages are written. @default "binary" */
+  readonly codec?: CodecName | undefined;
+  /** Compress what is sent. What comes may always be compressed. @default not compressed */
+  readonly compression?: Encoding | undefined;
+  /** Messages below this many bytes go out as they are. @default 1024 */
+  readonly compressBytesMin?: number | undefined;
+  /** Connect: send calls of methods without side effects as GET, so that they can be cached on the way. @default false */
+  readonly useHttpGet?: boolean | undefined;
 }
 
 /**
- * A client of a service, speaking gRPC to a target (`host:port`, `dns:///host:port`, `static:///a:1,b:2`) or over a
- * channel that several clients share.
+ * A client of a service, speaking gRPC, gRPC-Web or Connect to a target (`host:port`, `dns:///host:port`,
+ * `static:///a:1,b:2`) or over a channel that several clients share.
  *
  * ```ts
  * const orders = createClient(OrderService, "127.0.0.1:50051");
  * const order = await orders.getOrder({ orderId: "123" }, { timeoutMs: 500 });
  * ```
- * @throws TypeError for a target that does not parse
+ * @throws TypeError for a target that does not parse, or options that do not fit together
  */
 export function createClient<S extends DescService>(
   desc: S,
   target: string | Channel,
   options: ClientOptions = {},
 ): Client<S> {
-  const channel = typeof target === "string" ? new Channel(target, options) : target;
-  const limits = { ...rpcLimits, ...options.limits };
+  const settings = clientSettings(typeof target === "string" ? new Channel(target, options) : target, options);
   const client: Record<string, unknown> = {};
   for (const method of compileService(desc).methods) {
     const path = constantField(":path", method.path);
     client[method.localName] = responseIsStream(method.kind)
       ? (request: unknown, callOptions: CallOptions = {}) =>
-          new StreamedResponse(() =>
-            begin(channel, method, path, request, callOptions, options.interceptors ?? [], limits),
-          )
-      : (request: unknown, callOptions: CallOptions = {}) =>
-          begin(channel, method, path, request, callOptions, options.interceptors ?? [], limits);
+          new StreamedResponse(() => begin(settings, method, path, request, callOptions))
+      : (request: unknown, callOptions: CallOptions = {}) => begin(settings, method, path, request, callOptions);
   }
   return client as Client<S>;
 }
 
+function clientSettings(channel: Channel, options: ClientOptions): ClientSettings {
+  return {
+    channel,
+    codec: options.codec ?? "binary",
+    compression: options.compression,
+    compressBytesMin: options.compressBytesMin ?? compressBytesMin,
+    useHttpGet: options.useHttpGet ?? false,
+    limits: rpcLimits(options.limits),
+    interceptors: options.interceptors ?? [],
+    openWire: openWire[channel.protocol],
+  };
+}
+
+const openWire: Readonly<Record<ClientProtocol, (call: ClientCall) => ClientWire>> = {
+  grpc: call => new GrpcClientWire(call),
+  "grpc-web": call => new GrpcWebClientWire(call),
+  connect: call =>
+    call.method.kind === "unary" ? new ConnectUnaryClientWire(call) : new ConnectStreamClientWire(call),
+};
+
 function begin(
-  channel: Channel,
+  settings: ClientSettings,
   method: Method,
   path: HeaderField,
   request: unknown,
   options: CallOptions,
-  interceptors: readonly Interceptor[],
-  limits: RpcLimits,
 ): Promise<unknown> {
-  const call = new ClientCall(channel, method, path, options, limits.messageBytesMax);
-  if (interceptors.length === 0) return call.start(request, limits.defaultTimeoutMs);
+  const call = new ClientCall(settings, method, path, options);
+  const { interceptors } = settings;
+  if (interceptors.length === 0) return call.start(request);
   const intercept = async (index: number, passed: unknown): Promise<unknown> => {
     call.request = passed;
     const interceptor = interceptors[index];
-    if (interceptor === undefined) return call.start(passed, limits.defaultTimeoutMs);
+    if (interceptor === undefined) return call.start(passed);
     return interceptor(call, (replaced = passed) => intercept(index + 1, replaced));
   };
   return intercept(0, request);

@@ -1,5 +1,5 @@
 import type { FieldList } from "../../wire/index.ts";
-import type { CodecName } from "./protocols/enveloped.ts";
+import type { CodecName } from "./protocols/message.ts";
 
 /** What a request's content type says about its protocol. */
 export interface RpcContentType {

@@ -17,13 +17,13 @@ const growthBytes = 256 * 1024;
  * alone reserves nothing.
  */
 export class EnvelopeReader {
-  readonly #limit: number;
+  /** Largest payload in bytes. */
+  readonly limit: number;
   #partial: Buffer | undefined;
   #filled = 0;
 
-  /** @param limit largest payload in bytes */
   constructor(limit: number) {
-    this.#limit = limit;
+    this.limit = limit;
   }
 
   /** Whether the body so far ends between two messages. */
@@ -90,8 +90,8 @@ export class EnvelopeReader {
   }
 
   #check(length: number): void {
-    if (length > this.#limit) {
-      throw new RpcError("resource_exhausted", `message of ${length} bytes exceeds the limit of ${this.#limit} bytes`);
+    if (length > this.limit) {
+      throw new RpcError("resource_exhausted", `message of ${length} bytes exceeds the limit of ${this.limit} bytes`);
     }
   }
 }

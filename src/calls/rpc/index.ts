@@ -19,7 +19,7 @@ export { type HealthState, health, type ServingStatus } from "./health.ts";
 export { type Handler, type Handlers, type Implementation, implement } from "./implement.ts";
 export { type RpcLimits, rpcLimits } from "./limits.ts";
 export { appendFields, Metadata, type MetadataInit, type MetadataValue } from "./metadata.ts";
-export { WholeBody } from "./protocols/connect/server.ts";
+export { WholeBody } from "./protocols/whole-body.ts";
 export { reflection } from "./reflection.ts";
 export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";
 export type { HandlerFailed, ServedMethod, ServerCall, ServerWire } from "./server-call.ts";

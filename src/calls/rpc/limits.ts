@@ -2,14 +2,26 @@
 export interface RpcLimits {
   /** Largest message in bytes, in both directions, also after decompression. @default 4 MiB, as gRPC */
   readonly messageBytesMax: number;
+  /** The same for received messages alone. @default messageBytesMax */
+  readonly receiveBytesMax: number;
+  /** The same for sent messages alone. @default messageBytesMax */
+  readonly sendBytesMax: number;
   /** Deadline of a unary call that comes without one, in milliseconds. @default 30,000 */
   readonly defaultTimeoutMs: number;
   /** Longest deadline that a server grants a unary call, in milliseconds. @default 300,000 */
   readonly timeoutMsMax: number;
 }
 
-export const rpcLimits: RpcLimits = {
-  messageBytesMax: 4 * 1024 * 1024,
-  defaultTimeoutMs: 30_000,
-  timeoutMsMax: 300_000,
-};
+const messageBytesMax = 4 * 1024 * 1024;
+
+/** The limits with the defaults for what is not given. */
+export function rpcLimits(given: Partial<RpcLimits> = {}): RpcLimits {
+  const bytesMax = given.messageBytesMax ?? messageBytesMax;
+  return {
+    messageBytesMax: bytesMax,
+    receiveBytesMax: given.receiveBytesMax ?? bytesMax,
+    sendBytesMax: given.sendBytesMax ?? bytesMax,
+    defaultTimeoutMs: given.defaultTimeoutMs ?? 30_000,
+    timeoutMsMax: given.timeoutMsMax ?? 300_000,
+  };
+}

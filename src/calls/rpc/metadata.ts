@@ -55,6 +55,23 @@ export class Metadata implements Iterable<readonly [name: string, value: Metadat
     else values.push(value);
   }
 
+  /** Takes a field as it came, `-bin` values in base64; what cannot be metadata is dropped. */
+  appendReceived(name: string, value: string): void {
+    if (!validName.test(name)) return;
+    if (name.endsWith("-bin")) {
+      for (const part of value.split(",")) this.append(name, Buffer.from(part.trim(), "base64"));
+    } else if (validValue.test(value)) {
+      this.append(name, value);
+    }
+  }
+
+  /** All values by name, a single one by itself. */
+  toRecord(): Readonly<Record<string, MetadataValue | readonly MetadataValue[]>> {
+    return Object.fromEntries(
+      [...this.#values].map(([name, values]) => [name, values.length === 1 ? (values[0] as MetadataValue) : [...values]]),
+    );
+  }
+
   delete(name: string): boolean {
     return this.#values.delete(name.toLowerCase());
   }
@@ -92,17 +109,12 @@ const reserved = new Set([
   "connect-timeout-ms",
 ]);
 
-/** The metadata in header or trailer fields. Undecodable `-bin` values and protocol fields are left out. */
+/** The metadata in header or trailer fields. Undecodable values and protocol fields are left out. */
 export function metadataFromFields(fields: Iterable<HeaderField>): Metadata {
   const metadata = new Metadata();
   for (const { name, value } of fields) {
     if (reserved.has(name) || (name.startsWith("grpc-") && name !== "grpc-previous-rpc-attempts")) continue;
-    if (!validName.test(name)) continue;
-    if (name.endsWith("-bin")) {
-      for (const part of value.split(",")) metadata.append(name, Buffer.from(part.trim(), "base64"));
-    } else if (validValue.test(value)) {
-      metadata.append(name, value);
-    }
+    metadata.appendReceived(name, value);
   }
   return metadata;
 }

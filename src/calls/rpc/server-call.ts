@@ -30,6 +30,17 @@ export interface ServerWire {
   finish(call: ServerCall, error: RpcError | undefined): void;
 }
 
+/** When a server compresses its answers. */
+export interface ResponseCompression {
+  /**
+   * `mirror`: in the encoding of the request, where the client compresses itself. `accepted`: for every client that can
+   * read it. `never`: only where the handler asks for it.
+   */
+  readonly responses: "mirror" | "accepted" | "never";
+  /** Messages below this many bytes go out as they are. */
+  readonly bytesMin: number;
+}
+
 /** What calls need of the server that runs them. */
 export interface CallHost {
   readonly clock: Clock;
@@ -39,7 +50,9 @@ export interface CallHost {
   readonly defaultTimeoutMs: number;
   /** The longest deadline that is granted, in milliseconds. */
   readonly timeoutMsMax: number;
-  readonly messageBytesMax: number;
+  readonly receiveBytesMax: number;
+  readonly sendBytesMax: number;
+  readonly compression: ResponseCompression;
   started(call: ServerCall): void;
   ended(call: ServerCall): void;
 }
@@ -68,6 +81,8 @@ export class ServerCall extends CallState implements BodyReceiver {
   #queue: MessageQueue | undefined;
   #single: unknown;
   #messages = 0;
+  /** Bytes of the chunk at hand that still count against the peer's window. */
+  #unpaid = 0;
   /** The answer is complete, or nobody waits for it. */
   #isSettled = false;
   #isRunning = false;
@@ -127,19 +142,25 @@ export class ServerCall extends CallState implements BodyReceiver {
       this.exchange.consumed(end - start);
       return;
     }
-    if (this.#queue === undefined) this.exchange.consumed(end - start);
+    this.#unpaid = end - start;
     try {
       this.wire.data(this, chunk, start, end);
     } catch (error) {
       this.fail(asRpcError(error));
     }
+    // Of a stream, what the messages in the queue took of this chunk is paid when they are taken; the rest now, so that a
+    // message may be larger than the window.
+    this.#consumed(this.#unpaid);
+    this.#unpaid = 0;
   }
 
   /** A whole message arrived; `bytes` is what it took on the wire. */
   message(message: unknown, bytes: number): void {
     this.#messages++;
     if (this.#queue !== undefined) {
-      this.#queue.push(message, bytes);
+      const held = Math.min(bytes, this.#unpaid);
+      this.#unpaid -= held;
+      this.#queue.push(message, held);
     } else if (this.#messages > 1) {
       this.fail(new RpcError("unimplemented", `${this.method.path} takes one message, but more came`));
     } else {

@@ -15,6 +15,7 @@ import {
   type ServerExchange,
 } from "../../wire/index.ts";
 import { asRpcError, type Interceptor } from "./call.ts";
+import { compressBytesMin } from "./compression.ts";
 import { rpcContentType } from "./content-type.ts";
 import { discardBody } from "./discard-body.ts";
 import type { Implementation } from "./implement.ts";
@@ -24,7 +25,13 @@ import { ConnectStreamServerWire, ConnectUnaryServerWire } from "./protocols/con
 import { GrpcServerWire } from "./protocols/grpc/server.ts";
 import { GrpcWebServerWire } from "./protocols/grpc-web/server.ts";
 import { readConnectTimeout, readGrpcTimeout } from "./protocols/timeout.ts";
-import { type CallHost, type ServedMethod, ServerCall, type ServerWire } from "./server-call.ts";
+import {
+  type CallHost,
+  type ResponseCompression,
+  type ServedMethod,
+  ServerCall,
+  type ServerWire,
+} from "./server-call.ts";
 
 /** Serves requests that are not calls of an RPC protocol; answers `false` for those that it does not know. */
 export type HttpHandler = (exchange: ServerExchange, server: RpcServer) => boolean;
@@ -39,6 +46,8 @@ export interface RpcServerOptions {
   /** With `tls`: also serve connections without it on the same port. @default false */
   readonly allowPlaintext?: boolean | undefined;
   readonly limits?: Partial<RpcLimits & ListenerLimits> | undefined;
+  /** When answers are compressed. @default `{ responses: "mirror", bytesMin: 1024 }` */
+  readonly compression?: Partial<ResponseCompression> | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -60,7 +69,9 @@ export class RpcServer implements CallHost, AsyncDisposable {
   readonly interceptors: readonly Interceptor[];
   readonly defaultTimeoutMs: number;
   readonly timeoutMsMax: number;
-  readonly messageBytesMax: number;
+  readonly receiveBytesMax: number;
+  readonly sendBytesMax: number;
+  readonly compression: ResponseCompression;
   readonly services: readonly Implementation[];
   readonly #options: RpcServerOptions;
   readonly #methods = new Map<string, ServedMethod>();
@@ -70,14 +81,16 @@ export class RpcServer implements CallHost, AsyncDisposable {
 
   /** @throws TypeError when a service is given twice */
   constructor(options: RpcServerOptions) {
-    const limits = { ...rpcLimits, ...options.limits };
+    const limits = rpcLimits(options.limits);
     this.#options = options;
     this.clock = (options.platform ?? systemPlatform).clock;
     this.observer = options.observer ?? silentObserver;
     this.interceptors = options.interceptors ?? [];
     this.defaultTimeoutMs = limits.defaultTimeoutMs;
     this.timeoutMsMax = limits.timeoutMsMax;
-    this.messageBytesMax = limits.messageBytesMax;
+    this.receiveBytesMax = limits.receiveBytesMax;
+    this.sendBytesMax = limits.sendBytesMax;
+    this.compression = { responses: "mirror", bytesMin: compressBytesMin, ...options.compression };
     this.services = options.services;
     for (const { service, methods } of options.services) {
       for (const served of methods) {
@@ -181,7 +194,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
   #call(exchange: ServerExchange, served: ServedMethod, kind: string, codec: "binary" | "json"): void {
     const { fields } = exchange;
     const isUnary = served.method.kind === "unary";
-    const limit = served.method.policy.requestBytesMax ?? this.messageBytesMax;
+    const limit = served.method.policy.requestBytesMax ?? this.receiveBytesMax;
     switch (kind) {
       case "grpc":
       case "grpc-web": {
@@ -238,7 +251,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
       );
       return;
     }
-    const wire = new ConnectUnaryServerWire(request.codec, request.encoding, this.messageBytesMax, request.message);
+    const wire = new ConnectUnaryServerWire(request.codec, request.encoding, this.receiveBytesMax, request.message);
     this.serve(exchange, served, wire, () => connectTimeout(exchange));
   }
 

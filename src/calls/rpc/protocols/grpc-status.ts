@@ -36,10 +36,11 @@ export function statusFields(error: RpcError | undefined, trailers: Metadata | u
 }
 
 /** The error in trailers, or `undefined` for status 0. Trailers without a status are an error of their own. */
-export function readStatus(fields: FieldList): RpcError | undefined {
+export function readStatus(fields: FieldList | undefined): RpcError | undefined {
+  if (fields === undefined) return new RpcError("internal", "the answer ended without grpc-status");
   const status = fields.get("grpc-status");
   if (status === "0") return undefined;
-  const metadata = Object.fromEntries([...metadataFromFields(fields)]);
+  const metadata = metadataFromFields(fields).toRecord();
   if (status === undefined || !/^[0-9]{1,9}$/.test(status)) {
     return new RpcError(
       "internal",

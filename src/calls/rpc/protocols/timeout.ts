@@ -31,3 +31,8 @@ export function readConnectTimeout(value: string): number {
   }
   return Number(value);
 }
+
+/** `connect-timeout-ms` for what is left, rounded up. */
+export function connectTimeoutField(timeoutMs: number): HeaderField {
+  return new HeaderField("connect-timeout-ms", String(Math.min(9_999_999_999, Math.max(1, Math.ceil(timeoutMs)))));
+}

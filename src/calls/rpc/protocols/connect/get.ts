@@ -1,5 +1,5 @@
 import { RpcError } from "../../../../errors/index.ts";
-import type { CodecName } from "../enveloped.ts";
+import type { CodecName } from "../message.ts";
 
 /** A Connect GET: the message in the query. */
 export interface ConnectGetRequest {

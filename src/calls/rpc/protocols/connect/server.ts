@@ -1,30 +1,32 @@
-import { RpcError as CallError, codeRow, type RpcError } from "../../../../errors/index.ts";
-import { ByteWriter } from "../../../../platform/index.ts";
+import { codeRow, type RpcError } from "../../../../errors/index.ts";
 import { constantField, HeaderField } from "../../../../wire/index.ts";
-import { acceptedEncodings, decompress } from "../../compression.ts";
-import { envelopeBytes } from "../../envelope.ts";
+import { acceptedEncodings, compress, decompress } from "../../compression.ts";
 import { appendFields, Metadata } from "../../metadata.ts";
 import type { ServerCall, ServerWire } from "../../server-call.ts";
-import { type CodecName, decodeMessage, EnvelopedServerWire, encodeMessage } from "../enveloped.ts";
+import { EnvelopedServerWire, responseEncoding } from "../enveloped-server.ts";
+import { type CodecName, decodeMessage, envelope, messageBytes } from "../message.ts";
+import { WholeBody } from "../whole-body.ts";
 import { type ConnectErrorJson, connectError } from "./error.ts";
 
 /** Flag of the message that ends a Connect stream. */
-const endStreamFlag = 2;
+export const endStreamFlag = 2;
 
 const streamHeads: Readonly<Record<CodecName, readonly HeaderField[]>> = {
   binary: [
     constantField("content-type", "application/connect+proto"),
-    constantField("connect-accept-encoding", acceptedEncodings.join(",")),
+    constantField("connect-accept-encoding", acceptedEncodings),
   ],
   json: [
     constantField("content-type", "application/connect+json"),
-    constantField("connect-accept-encoding", acceptedEncodings.join(",")),
+    constantField("connect-accept-encoding", acceptedEncodings),
   ],
 };
 
 /** Connect streams, the server's side: the end of the stream is a message of JSON with error and trailers. */
 export class ConnectStreamServerWire extends EnvelopedServerWire {
   override readonly protocol = "connect";
+  protected override readonly encodingName = "connect-content-encoding";
+  protected override readonly acceptName = "connect-accept-encoding";
 
   protected override headFields(): readonly HeaderField[] {
     return streamHeads[this.codec];
@@ -42,43 +44,16 @@ export class ConnectStreamServerWire extends EnvelopedServerWire {
       metadata[name].push(value);
     }
     if (fields.length > 0) json.metadata = metadata;
-    const text = JSON.stringify(json);
-    const frame = Buffer.allocUnsafe(envelopeBytes + Buffer.byteLength(text));
-    frame[0] = endStreamFlag;
-    frame.writeUInt32BE(frame.length - envelopeBytes, 1);
-    frame.write(text, envelopeBytes, "utf8");
-    call.exchange.sendData(frame, true);
+    call.exchange.sendData(envelope(endStreamFlag, Buffer.from(JSON.stringify(json))), true);
   }
 }
 
-const unaryAccept = constantField("accept-encoding", acceptedEncodings.join(","));
+const unaryAccept = constantField("accept-encoding", acceptedEncodings);
 const unaryHeads: Readonly<Record<CodecName, readonly HeaderField[]>> = {
   binary: [constantField("content-type", "application/proto"), unaryAccept],
   json: [constantField("content-type", "application/json"), unaryAccept],
 };
 const errorType = constantField("content-type", "application/json");
-
-/** Gathers a whole body within a limit. */
-export class WholeBody {
-  readonly #limit: number;
-  readonly #writer = new ByteWriter(256);
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** @throws RpcError resource_exhausted */
-  append(chunk: Buffer, start: number, end: number): void {
-    if (this.#writer.position + end - start > this.#limit) {
-      throw new CallError("resource_exhausted", `message exceeds the limit of ${this.#limit} bytes`);
-    }
-    this.#writer.append(chunk.subarray(start, end));
-  }
-
-  bytes(): Buffer {
-    return this.#writer.bytes.subarray(0, this.#writer.position);
-  }
-}
 
 /** Connect unary calls by POST and, for methods without side effects, GET: bare messages as bodies. */
 export class ConnectUnaryServerWire implements ServerWire {
@@ -89,10 +64,10 @@ export class ConnectUnaryServerWire implements ServerWire {
   /** The message of a GET, from its query. */
   readonly #query: Buffer | undefined;
 
-  constructor(codec: CodecName, encoding: string | undefined, messageBytesMax: number, query?: Buffer) {
+  constructor(codec: CodecName, encoding: string | undefined, receiveBytesMax: number, query?: Buffer) {
     this.#codec = codec;
     this.#encoding = encoding === "identity" || encoding === "" ? undefined : encoding;
-    this.#body = new WholeBody(messageBytesMax);
+    this.#body = new WholeBody(receiveBytesMax);
     this.#query = query;
   }
 
@@ -103,7 +78,7 @@ export class ConnectUnaryServerWire implements ServerWire {
   ended(call: ServerCall): void {
     let bytes = this.#query ?? this.#body.bytes();
     if (this.#encoding !== undefined && bytes.length > 0) {
-      bytes = decompress(this.#encoding, bytes, call.host.messageBytesMax);
+      bytes = decompress(this.#encoding, bytes, this.#body.limit);
     }
     call.message(decodeMessage(call.method.input, this.#codec, bytes, 0, bytes.length), 0);
   }
@@ -113,13 +88,15 @@ export class ConnectUnaryServerWire implements ServerWire {
     const fields = [...unaryHeads[this.#codec]];
     if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers, "trailer-");
-    if (this.#codec === "json") {
-      call.exchange.respond(200, fields, output.json.encode(message));
+    const bytes = messageBytes(output, this.#codec, message, call.host.sendBytesMax);
+    const encoding = responseEncoding(call, this.#encoding, "accept-encoding");
+    const bytesMin = call.compressResponses === true ? 0 : call.host.compression.bytesMin;
+    if (encoding === undefined || bytes.length < bytesMin) {
+      call.exchange.respond(200, fields, bytes);
       return;
     }
-    const writer = new ByteWriter(256);
-    encodeMessage(output, this.#codec, message, writer);
-    call.exchange.respond(200, fields, writer.bytes.subarray(0, writer.position));
+    fields.push(constantField("content-encoding", encoding));
+    call.exchange.respond(200, fields, compress(encoding, bytes));
   }
 
   send(): void {

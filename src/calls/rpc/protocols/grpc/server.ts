@@ -2,10 +2,11 @@ import type { RpcError } from "../../../../errors/index.ts";
 import { constantField, type HeaderField } from "../../../../wire/index.ts";
 import { acceptedEncodings } from "../../compression.ts";
 import type { ServerCall } from "../../server-call.ts";
-import { type CodecName, EnvelopedServerWire } from "../enveloped.ts";
+import { EnvelopedServerWire } from "../enveloped-server.ts";
 import { statusFields } from "../grpc-status.ts";
+import type { CodecName } from "../message.ts";
 
-const accepts = constantField("grpc-accept-encoding", acceptedEncodings.join(","));
+const accepts = constantField("grpc-accept-encoding", acceptedEncodings);
 const heads: Readonly<Record<CodecName, readonly HeaderField[]>> = {
   binary: [constantField("content-type", "application/grpc+proto"), accepts],
   json: [constantField("content-type", "application/grpc+json"), accepts],
@@ -14,6 +15,8 @@ const heads: Readonly<Record<CodecName, readonly HeaderField[]>> = {
 /** gRPC over HTTP/2, the server's side (grpc/doc/PROTOCOL-HTTP2). */
 export class GrpcServerWire extends EnvelopedServerWire {
   override readonly protocol = "grpc";
+  protected override readonly encodingName = "grpc-encoding";
+  protected override readonly acceptName = "grpc-accept-encoding";
 
   protected override headFields(): readonly HeaderField[] {
     return heads[this.codec];

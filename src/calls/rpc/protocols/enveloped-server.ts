@@ -1,0 +1,146 @@
+import { RpcError } from "../../../errors/index.ts";
+import { constantField, type HeaderField } from "../../../wire/index.ts";
+import type { ProtocolName } from "../call.ts";
+import { decompress, type Encoding, firstAccepted, isEncoding } from "../compression.ts";
+import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
+import { appendFields } from "../metadata.ts";
+import type { ServerCall, ServerWire } from "../server-call.ts";
+import { type CodecName, compressedFlag, decodeMessage, writeCompressedEnvelope, writeEnvelope } from "./message.ts";
+
+/**
+ * The server's side of protocols whose messages are length-prefixed: gRPC, gRPC-Web and Connect streams. They differ in
+ * their head, in how they end, and in the flags beyond compression.
+ */
+export abstract class EnvelopedServerWire implements ServerWire, EnvelopeSink {
+  abstract readonly protocol: ProtocolName;
+  protected readonly codec: CodecName;
+  readonly #encoding: string | undefined;
+  readonly #reader: EnvelopeReader;
+  #call: ServerCall | undefined;
+  #headSent = false;
+  #responseEncoding: Encoding | undefined;
+
+  constructor(codec: CodecName, encoding: string | undefined, receiveBytesMax: number) {
+    this.codec = codec;
+    this.#encoding = encoding === "identity" ? undefined : encoding;
+    this.#reader = new EnvelopeReader(receiveBytesMax);
+  }
+
+  /** Fields of the head that say which protocol answers. */
+  protected abstract headFields(call: ServerCall): readonly HeaderField[];
+
+  /** Name of the field that announces the compression of messages. */
+  protected abstract readonly encodingName: string;
+
+  /** Name of the request's field with the compressions that the client reads. */
+  protected abstract readonly acceptName: string;
+
+  /** Ends a body whose head has been sent. */
+  protected abstract end(call: ServerCall, error: RpcError | undefined): void;
+
+  /** Ends a call before any head: gRPC's trailers-only. By default a head and an ordinary end. */
+  protected endWithoutBody(call: ServerCall, error: RpcError): void {
+    this.#sendHead(call);
+    this.end(call, error);
+  }
+
+  data(call: ServerCall, chunk: Buffer, start: number, end: number): void {
+    this.#call = call;
+    this.#reader.read(chunk, start, end, this);
+  }
+
+  envelope(flags: number, bytes: Buffer, start: number, end: number): void {
+    const call = this.#call as ServerCall; // set by data()
+    if (call.isSettled) return;
+    const { input } = call.method;
+    const size = end - start + envelopeBytes;
+    if (flags === 0) {
+      call.message(decodeMessage(input, this.codec, bytes, start, end), size);
+    } else if (flags === compressedFlag) {
+      if (this.#encoding === undefined) {
+        throw new RpcError("internal", "a message is flagged as compressed, but the request names no compression");
+      }
+      const plain = decompress(this.#encoding, bytes.subarray(start, end), this.#reader.limit);
+      call.message(decodeMessage(input, this.codec, plain, 0, plain.length), size);
+    } else {
+      throw new RpcError("invalid_argument", `a message has the unknown flags 0x${flags.toString(16)}`);
+    }
+  }
+
+  ended(_call: ServerCall): void {
+    if (!this.#reader.isAtBoundary) throw new RpcError("invalid_argument", "the request ends inside a message");
+  }
+
+  respond(call: ServerCall, message: object): void {
+    this.send(call, message);
+    this.end(call, undefined);
+  }
+
+  send(call: ServerCall, message: object): void {
+    if (!this.#headSent) this.#sendHead(call);
+    const { exchange, host, method, compressResponses } = call;
+    const encoding = this.#responseEncoding;
+    if (encoding === undefined || compressResponses === false) {
+      writeEnvelope(exchange, method.output, this.codec, message, false, host.sendBytesMax);
+    } else {
+      const bytesMin = compressResponses === true ? 0 : host.compression.bytesMin;
+      writeCompressedEnvelope(
+        exchange,
+        method.output,
+        this.codec,
+        message,
+        false,
+        host.sendBytesMax,
+        encoding,
+        bytesMin,
+      );
+    }
+  }
+
+  finish(call: ServerCall, error: RpcError | undefined): void {
+    if (this.#headSent) {
+      this.end(call, error);
+    } else if (error !== undefined) {
+      this.endWithoutBody(call, error);
+    } else {
+      this.#sendHead(call);
+      this.end(call, undefined);
+    }
+  }
+
+  #sendHead(call: ServerCall): void {
+    this.#headSent = true;
+    this.#responseEncoding = responseEncoding(call, this.#encoding, this.acceptName);
+    let fixed = this.headFields(call);
+    if (this.#responseEncoding !== undefined) {
+      fixed = [...fixed, constantField(this.encodingName, this.#responseEncoding)];
+    }
+    call.exchange.sendHead(200, headWithMetadata(call, fixed), false);
+  }
+}
+
+/**
+ * The compression of an answer. By itself a server compresses for clients that do so themselves (`mirror`), or for all
+ * that can read it (`accepted`); the handler's word goes before.
+ */
+export function responseEncoding(
+  call: ServerCall,
+  requestEncoding: string | undefined,
+  acceptName: string,
+): Encoding | undefined {
+  const { responses } = call.host.compression;
+  const asked = call.compressResponses;
+  if (asked === true || (asked === undefined && responses === "accepted")) {
+    return firstAccepted(call.exchange.fields.get(acceptName));
+  }
+  if (requestEncoding === undefined || responses === "never" || !isEncoding(requestEncoding)) return undefined;
+  return requestEncoding;
+}
+
+/** The fixed fields, with the handler's response headers where it set some. */
+export function headWithMetadata(call: ServerCall, fixed: readonly HeaderField[]): readonly HeaderField[] {
+  if (!call.hasResponseHeaders) return fixed;
+  const fields = [...fixed];
+  appendFields(fields, call.responseHeaders);
+  return fields;
+}
