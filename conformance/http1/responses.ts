@@ -22,7 +22,10 @@ row("4", "an empty reason", "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", "200 [
 row("4", "a reason with obs-text and tabs", "HTTP/1.1 200 \xe9\ta\r\nContent-Length: 0\r\n\r\n", "200 []");
 row("4", "an unknown status", "HTTP/1.1 299 X\r\nContent-Length: 0\r\n\r\n", "299 []");
 row("4", "no space behind the status", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "refused");
-for (const status of ["20", "2000", "099", "600", "999", "2x0", " 200", "+20", "-20"]) {
+for (const status of ["600", "999"]) {
+  row("4", `status ${status}`, `HTTP/1.1 ${status} OK\r\nContent-Length: 0\r\n\r\n`, `${status} []`);
+}
+for (const status of ["20", "2000", "099", "2x0", " 200", "+20", "-20"]) {
   row("4", `status ${JSON.stringify(status)}`, `HTTP/1.1 ${status} OK\r\nContent-Length: 0\r\n\r\n`, "refused");
 }
 for (const version of ["HTTP/2.0", "HTTP/0.9", "http/1.1", "HTTP/1.2", "HTTP/11", "ICY", "HTTP/1.1\t"]) {

@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createServer } from "../../src/exports/index.ts";
+import { frame, readFrames } from "./frames.ts";
 import {
   ServerCompatRequestSchema,
   ServerCompatResponseSchema,
@@ -10,19 +11,9 @@ import { conformanceService } from "./service.ts";
  * The server under test, started by the referee once for each combination of protocol, version and TLS: reads what is
  * wanted from stdin, says on stdout where it listens, both with a length of four bytes in front.
  */
-async function readRequest(): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    size += chunk.length;
-    const whole = Buffer.concat(chunks);
-    if (size >= 4 && size >= 4 + whole.readUInt32BE(0)) return whole.subarray(4, 4 + whole.readUInt32BE(0));
-  }
-  throw new Error("stdin ended before the request was complete");
-}
-
-const request = fromBinary(ServerCompatRequestSchema, await readRequest());
+const first = await readFrames(process.stdin)[Symbol.asyncIterator]().next();
+if (first.done === true) throw new Error("stdin ended before the request was complete");
+const request = fromBinary(ServerCompatRequestSchema, first.value);
 const credentials = request.useTls ? request.serverCreds : undefined;
 const server = createServer({
   services: [conformanceService],
@@ -41,7 +32,5 @@ const response = toBinary(
   ServerCompatResponseSchema,
   create(ServerCompatResponseSchema, { host: "127.0.0.1", port, pemCert: credentials?.cert ?? new Uint8Array(0) }),
 );
-const length = Buffer.alloc(4);
-length.writeUInt32BE(response.length);
-process.stdout.write(Buffer.concat([length, response]));
+process.stdout.write(frame(response));
 process.on("SIGTERM", () => void server.close().then(() => process.exit(0)));

@@ -1,6 +1,5 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
-import type { Metadata } from "../../src/calls/rpc/index.ts";
 import type { ServerCall } from "../../src/calls/rpc/server-call.ts";
 import { codeFromGrpc } from "../../src/errors/index.ts";
 import { type Call, type Implementation, implement, RpcError } from "../../src/exports/index.ts";
@@ -11,26 +10,16 @@ import {
   ConformancePayload_RequestInfoSchema,
   ConformanceService,
   type Error as ErrorDefinition,
-  type Header,
   IdempotentUnaryRequestSchema,
   ServerStreamRequestSchema,
   UnaryRequestSchema,
   type UnaryResponseDefinition,
 } from "./gen/connectrpc/conformance/v1/service_pb.ts";
+import { setMetadata, valuesOf } from "./headers.ts";
 
 type Payload = { data: Uint8Array; requestInfo?: ConformancePayload_RequestInfo };
 
 const nothing = new Uint8Array(0);
-
-function values(metadata: Metadata): Header[] {
-  const byName = new Map<string, string[]>();
-  for (const [name, value] of metadata) {
-    const list = byName.get(name) ?? [];
-    list.push(typeof value === "string" ? value : Buffer.from(value).toString("base64").replace(/=+$/, ""));
-    byName.set(name, list);
-  }
-  return [...byName].map(([name, value]) => ({ name, value }) as Header);
-}
 
 /** What the referee wants to hear about the request: headers, deadline, messages, and the query of a GET. */
 function requestInfo<S extends DescMessage>(
@@ -42,7 +31,7 @@ function requestInfo<S extends DescMessage>(
   const { fields } = exchange;
   const hasTimeout = (fields.get("grpc-timeout") ?? fields.get("connect-timeout-ms")) !== undefined;
   const info: MessageInitShape<typeof ConformancePayload_RequestInfoSchema> = {
-    requestHeaders: values(call.metadata),
+    requestHeaders: valuesOf(call.metadata),
     requests: requests.map(request => anyPack(schema, request)),
   };
   if (hasTimeout) info.timeoutMs = BigInt(Math.max(0, Math.round(call.timeLeftMs)));
@@ -52,14 +41,6 @@ function requestInfo<S extends DescMessage>(
     info.connectGetInfo = { queryParams: [...query].map(([name, value]) => ({ name, value: [value] })) };
   }
   return create(ConformancePayload_RequestInfoSchema, info);
-}
-
-function setMetadata(metadata: Metadata, headers: readonly Header[]): void {
-  for (const { name, value } of headers) {
-    for (const one of value) {
-      metadata.append(name, name.toLowerCase().endsWith("-bin") ? Buffer.from(one, "base64") : one);
-    }
-  }
 }
 
 function failure({ code, message, details }: ErrorDefinition, info?: ConformancePayload_RequestInfo): RpcError {

@@ -18,6 +18,6 @@ export {
 } from "../calls/rpc/index.ts";
 export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts";
 export { ContractError } from "../contract/index.ts";
-export { type ErrorCode, isRpcError, RpcError, type RpcErrorOptions } from "../errors/index.ts";
+export { type ErrorCode, type ErrorMetadata, isRpcError, RpcError, type RpcErrorOptions } from "../errors/index.ts";
 export { type Observer, type Platform, systemPlatform } from "../platform/index.ts";
 export { createServer, type Server, type ServerOptions } from "./server.ts";

@@ -13,7 +13,7 @@ import {
 import type { Channel, Endpoint } from "../channel/index.ts";
 import { CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
 import type { Encoding } from "./compression.ts";
-import { errorOfExchange } from "./exchange-error.ts";
+import { cancelCode, errorOfExchange } from "./exchange-error.ts";
 import type { RpcLimits } from "./limits.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
@@ -333,7 +333,13 @@ export class ClientCall extends CallState implements ResponseReceiver {
       this.#begin();
       return;
     }
-    this.fail(errorOfExchange(error, this.target));
+    // The server's own deadline may be heard before ours: both are rounded to whole milliseconds.
+    const isLate = error.http2Code === cancelCode && this.timeLeftMs <= 1;
+    this.fail(
+      isLate
+        ? new RpcError("deadline_exceeded", `${this.method.path} took longer than its deadline`, { cause: error })
+        : errorOfExchange(error, this.target),
+    );
   }
 
   /**

@@ -57,17 +57,19 @@ export function compress(encoding: Encoding, bytes: Uint8Array): Buffer {
   }
 }
 
+/** @throws RpcError unimplemented for an encoding that we do not read */
+export function checkEncoding(name: string): asserts name is Encoding {
+  if (isEncoding(name)) return;
+  const supported = ["identity", ...encodings].join(", ");
+  throw new RpcError("unimplemented", `compression "${name}" is not supported; supported are ${supported}`);
+}
+
 /**
  * Decompresses one message. The output is bounded while it is made, so that a bomb costs no more than the limit.
  * @throws RpcError unimplemented for an unknown encoding, resource_exhausted over the limit, invalid_argument for garbage
  */
 export function decompress(encoding: string, bytes: Uint8Array, limit: number): Buffer {
-  if (!isEncoding(encoding)) {
-    throw new RpcError(
-      "unimplemented",
-      `compression "${encoding}" is not supported; supported are identity, ${encodings.join(", ")}`,
-    );
-  }
+  checkEncoding(encoding);
   // Encoders may make nothing out of nothing (zstd does); Connect says that an empty payload is not decompressed.
   if (bytes.length === 0) return Buffer.alloc(0);
   const options = { maxOutputLength: Math.max(1, limit) };
@@ -87,5 +89,18 @@ export function decompress(encoding: string, bytes: Uint8Array, limit: number): 
       throw new RpcError("resource_exhausted", `message exceeds the limit of ${limit} bytes after decompression`);
     }
     throw new RpcError("invalid_argument", `message is not valid ${encoding}`, { cause: error });
+  }
+}
+
+/**
+ * Decompresses a message of an answer: what the server may not send is its fault, not the caller's.
+ * @throws RpcError internal, or resource_exhausted over the limit
+ */
+export function decompressAnswer(encoding: string, bytes: Uint8Array, limit: number): Buffer {
+  try {
+    return decompress(encoding, bytes, limit);
+  } catch (error) {
+    if (!(error instanceof RpcError) || error.code === "resource_exhausted") throw error;
+    throw new RpcError("internal", `the answer does not decompress: ${error.message}`, { cause: error });
   }
 }

@@ -68,7 +68,10 @@ export class Metadata implements Iterable<readonly [name: string, value: Metadat
   /** All values by name, a single one by itself. */
   toRecord(): Readonly<Record<string, MetadataValue | readonly MetadataValue[]>> {
     return Object.fromEntries(
-      [...this.#values].map(([name, values]) => [name, values.length === 1 ? (values[0] as MetadataValue) : [...values]]),
+      [...this.#values].map(([name, values]) => [
+        name,
+        values.length === 1 ? (values[0] as MetadataValue) : [...values],
+      ]),
     );
   }
 

@@ -171,7 +171,8 @@ export class ResponseHeadParser {
     const tens = bytes[at + 2]! - 0x30;
     const ones = bytes[at + 3]! - 0x30;
     if (bytes[at] !== 0x20 || bytes[at + 4] !== 0x20) return this.#refuse(refusals.status);
-    if (hundreds < 1 || hundreds > 5 || tens < 0 || tens > 9 || ones < 0 || ones > 9) {
+    // Above 599 there is no class, but the layers above shall see it, as a failure of the server (RFC 9110, section 15).
+    if (hundreds < 1 || hundreds > 9 || tens < 0 || tens > 9 || ones < 0 || ones > 9) {
       return this.#refuse(refusals.status);
     }
     this.status = hundreds * 100 + tens * 10 + ones;

@@ -8,9 +8,9 @@ import {
   type HeaderField,
 } from "../../../wire/index.ts";
 import type { ClientCall, ClientWire } from "../client-call.ts";
-import { decompress } from "../compression.ts";
+import { decompressAnswer, isEncoding } from "../compression.ts";
 import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
-import { compressedFlag, decodeMessage, writeCompressedEnvelope, writeEnvelope } from "./message.ts";
+import { compressedFlag, decodeAnswer, writeCompressedEnvelope, writeEnvelope } from "./message.ts";
 
 /** The client's side of protocols whose messages are length-prefixed: gRPC, gRPC-Web and Connect streams. */
 export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
@@ -22,6 +22,8 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
   protected headError: RpcError | undefined;
   /** Something was received that must be the last. */
   protected isComplete = false;
+  /** The answer has a body. */
+  protected hasBody = false;
 
   constructor(call: ClientCall) {
     this.#reader = new EnvelopeReader(call.settings.limits.receiveBytesMax);
@@ -75,10 +77,17 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
     if (this.headError !== undefined) return;
     const encoding = fields.get(this.encodingName);
     this.#encoding = encoding === "identity" ? undefined : encoding;
+    if (this.#encoding !== undefined && !isEncoding(this.#encoding)) {
+      this.headError = new RpcError(
+        "internal",
+        `${call.target} answered in compression "${encoding}", which was not offered`,
+      );
+    }
     call.headersArrived(fields);
   }
 
   data(call: ClientCall, chunk: Buffer, start: number, end: number): void {
+    this.hasBody = true;
     if (this.headError !== undefined) return;
     this.#call = call;
     this.#reader.read(chunk, start, end, this);
@@ -95,12 +104,12 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
       if (this.#encoding === undefined) {
         throw new RpcError("internal", "a message is flagged as compressed, but the answer names no compression");
       }
-      plain = decompress(this.#encoding, bytes.subarray(start, end), this.#reader.limit);
+      plain = decompressAnswer(this.#encoding, bytes.subarray(start, end), this.#reader.limit);
       from = 0;
       to = plain.length;
     }
     if ((flags & ~compressedFlag) === 0) {
-      const message = decodeMessage(call.method.output, call.settings.codec, plain, from, to);
+      const message = decodeAnswer(call.method.output, call.settings.codec, plain, from, to);
       call.message(message, end - start + envelopeBytes);
     } else {
       this.frame(call, flags & ~compressedFlag, plain.subarray(from, to));

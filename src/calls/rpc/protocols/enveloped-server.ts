@@ -1,7 +1,7 @@
 import { RpcError } from "../../../errors/index.ts";
 import { constantField, type HeaderField } from "../../../wire/index.ts";
 import type { ProtocolName } from "../call.ts";
-import { decompress, type Encoding, firstAccepted, isEncoding } from "../compression.ts";
+import { checkEncoding, decompress, type Encoding, firstAccepted, isEncoding } from "../compression.ts";
 import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
 import { appendFields } from "../metadata.ts";
 import type { ServerCall, ServerWire } from "../server-call.ts";
@@ -46,6 +46,7 @@ export abstract class EnvelopedServerWire implements ServerWire, EnvelopeSink {
 
   data(call: ServerCall, chunk: Buffer, start: number, end: number): void {
     this.#call = call;
+    if (this.#encoding !== undefined) checkEncoding(this.#encoding);
     this.#reader.read(chunk, start, end, this);
   }
 

@@ -34,6 +34,21 @@ export function decodeMessage(
   }
 }
 
+/** Decodes a message of an answer. @throws RpcError internal: the fault is not the caller's */
+export function decodeAnswer(
+  codecs: MessageCodecs,
+  codec: CodecName,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): object {
+  try {
+    return decodeMessage(codecs, codec, bytes, start, end);
+  } catch (error) {
+    throw new RpcError("internal", (error as Error).message, { cause: error });
+  }
+}
+
 /** Appends one message. */
 export function encodeMessage(codecs: MessageCodecs, codec: CodecName, message: object, writer: ByteWriter): void {
   if (codec === "binary") {

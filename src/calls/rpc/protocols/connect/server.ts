@@ -77,7 +77,7 @@ export class ConnectUnaryServerWire implements ServerWire {
 
   ended(call: ServerCall): void {
     let bytes = this.#query ?? this.#body.bytes();
-    if (this.#encoding !== undefined && bytes.length > 0) {
+    if (this.#encoding !== undefined) {
       bytes = decompress(this.#encoding, bytes, this.#body.limit);
     }
     call.message(decodeMessage(call.method.input, this.#codec, bytes, 0, bytes.length), 0);

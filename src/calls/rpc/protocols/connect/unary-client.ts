@@ -7,9 +7,9 @@ import {
   HeaderField,
 } from "../../../../wire/index.ts";
 import type { ClientCall, ClientWire } from "../../client-call.ts";
-import { acceptedEncodings, compress, decompress } from "../../compression.ts";
+import { acceptedEncodings, compress, decompressAnswer } from "../../compression.ts";
 import { Metadata, metadataFromFields } from "../../metadata.ts";
-import { type CodecName, decodeMessage, messageBytes } from "../message.ts";
+import { type CodecName, decodeAnswer, messageBytes } from "../message.ts";
 import { connectTimeoutField } from "../timeout.ts";
 import { WholeBody } from "../whole-body.ts";
 import { readConnectError } from "./error.ts";
@@ -97,23 +97,13 @@ export class ConnectUnaryClientWire implements ClientWire {
     }
     let bytes = this.#body.bytes();
     const encoding = fields.get("content-encoding");
-    if (encoding !== undefined && encoding !== "identity") bytes = decompressed(encoding, bytes, this.#body.limit);
+    if (encoding !== undefined && encoding !== "identity") bytes = decompressAnswer(encoding, bytes, this.#body.limit);
     if (isOk) {
-      call.message(decodeMessage(call.method.output, call.settings.codec, bytes, 0, bytes.length), 0);
+      call.message(decodeAnswer(call.method.output, call.settings.codec, bytes, 0, bytes.length), 0);
       call.finish(undefined);
     } else {
       call.fail(errorOf(call, this.#status, contentType, bytes, fields));
     }
-  }
-}
-
-/** @throws RpcError internal for an encoding that was not offered */
-function decompressed(encoding: string, bytes: Buffer, limit: number): Buffer {
-  try {
-    return decompress(encoding, bytes, limit);
-  } catch (error) {
-    if (error instanceof RpcError && error.code === "resource_exhausted") throw error;
-    throw new RpcError("internal", `the answer does not decompress: ${(error as Error).message}`, { cause: error });
   }
 }
 

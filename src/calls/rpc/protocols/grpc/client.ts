@@ -42,7 +42,8 @@ export class GrpcClientWire extends EnvelopedClientWire {
   }
 
   protected override finished(call: ClientCall, trailers: FieldList | undefined): void {
-    finishWithStatus(call, trailers?.find("grpc-status") === undefined ? (this.#trailersOnly ?? trailers) : trailers);
+    // A head with the status is "trailers-only" where nothing follows; otherwise only real trailers count.
+    finishWithStatus(call, this.hasBody || trailers !== undefined ? trailers : this.#trailersOnly);
   }
 }
 
