@@ -1,12 +1,15 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import path from "node:path";
+import process from "node:process";
 
 /**
- * The Connect conformance suite against our server: gRPC, gRPC-Web and Connect, HTTP/1.1 and HTTP/2, with and without
- * TLS. Installs the referee with `go install` when it is not there yet and generates its messages anew.
- * `node conformance/rpc/run.ts [arguments of connectconformance, e.g. --run "…"]`; the last line is
- * `N passed, N failed`. There is no list of known failures.
+ * The Connect conformance suite against our server and our client: gRPC, gRPC-Web and Connect, HTTP/1.1 and HTTP/2, with
+ * and without TLS and client certificates, all compressions. Installs the referee with `go install` when it is not there
+ * yet and generates its messages anew. There is no list of known failures.
+ *
+ * `node conformance/rpc/run.ts [server|client] [arguments of connectconformance, e.g. --run "…"]`; without a role both are
+ * judged. The last line is `N passed, N failed`.
  */
 const folder = import.meta.dirname;
 const root = path.join(folder, "../..");
@@ -14,6 +17,13 @@ const tools = path.join(folder, "../.tools");
 const referee = path.join(tools, "connectconformance");
 const module = "connectrpc.com/conformance";
 const version = "v1.0.5";
+const roles = ["server", "client"] as const;
+type Role = (typeof roles)[number];
+
+interface Totals {
+  readonly passed: number;
+  readonly failed: number;
+}
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -31,14 +41,9 @@ function step(title: string, command: string, args: readonly string[], env: Read
 
 function install(): void {
   if (existsSync(referee)) return;
-  step(
-    "installing connectconformance (is Go there?)",
-    "go",
-    ["install", `${module}/cmd/connectconformance@${version}`],
-    {
-      GOBIN: tools,
-    },
-  );
+  say(`installing connectconformance ${version}`);
+  const package_ = `${module}/cmd/connectconformance@${version}`;
+  step("installing connectconformance (is Go there?)", "go", ["install", package_], { GOBIN: tools });
 }
 
 /** The referee's protos come with its Go module. */
@@ -62,27 +67,43 @@ function generate(): void {
   });
 }
 
-async function judge(args: readonly string[]): Promise<string> {
-  const server = [process.execPath, "--conditions=trunkline-source", path.join(folder, "server.ts")];
+/** Lets the referee judge one side; what it prints is shown when it comes. An interruption ends the referee as well. */
+async function judge(role: Role, args: readonly string[]): Promise<Totals> {
+  say(`\n${role}: started`);
+  const tested = [process.execPath, "--conditions=trunkline-source", path.join(folder, `${role}.ts`)];
   const config = path.join(folder, "config.yaml");
-  const child = spawn(referee, ["--mode", "server", "--conf", config, ...args, "--", ...server]);
+  const child = spawn(referee, ["--mode", role, "--conf", config, ...args, "--", ...tested]);
+  const interrupted = (): void => {
+    child.kill("SIGTERM");
+    process.exitCode = 130;
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       output += text;
+      process.stdout.write(text);
     });
   }
   await new Promise<void>((resolve, reject) => child.on("error", reject).on("close", () => resolve()));
-  return output;
+  process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
+  const totals = /(\d+) passed, (\d+) failed/.exec(output);
+  if (totals === null) throw new Error(`connectconformance did not finish judging the ${role}`);
+  const notRun = /Another (\d+) could not be run/.exec(output);
+  return { passed: Number(totals[1]), failed: Number(totals[2]) + Number(notRun?.[1] ?? 0) };
 }
 
+const [first, ...others] = process.argv.slice(2);
+const chosen = roles.filter(role => role === first);
 install();
 generate();
-const output = await judge(process.argv.slice(2));
-say(output);
-const totals = /(\d+) passed, (\d+) failed/.exec(output);
-if (totals === null) throw new Error("connectconformance did not finish");
-const passed = Number(totals[1]);
-const failed = Number(totals[2]);
+let passed = 0;
+let failed = 0;
+for (const role of chosen.length > 0 ? chosen : roles) {
+  const totals = await judge(role, chosen.length > 0 ? others : process.argv.slice(2));
+  say(`${role}: ${totals.passed} passed, ${totals.failed} failed`);
+  passed += totals.passed;
+  failed += totals.failed;
+}
 say(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+if (failed > 0 || passed === 0) process.exitCode = 1;

@@ -1,0 +1,318 @@
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { create, createFileRegistry, type DescService, type Message } from "@bufbuild/protobuf";
+import {
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+  file_google_protobuf_wrappers,
+} from "@bufbuild/protobuf/wkt";
+import { isRpcError, RpcError } from "../../errors/index.ts";
+import { memoryPlatform } from "../../wire/transport/index.ts";
+import { Channel, type ChannelOptions } from "../channel/index.ts";
+import type { Call, Interceptor } from "./call.ts";
+import { type ClientOptions, createClient } from "./client.ts";
+import type { CallOptions } from "./client-call.ts";
+import { type Encoding, encodings } from "./compression.ts";
+import { type Handlers, implement } from "./implement.ts";
+import { responseEncoding } from "./protocols/enveloped-server.ts";
+import { RpcServer, type RpcServerOptions } from "./server.ts";
+import type { ServerCall } from "./server-call.ts";
+
+type Text = Message & { value: string };
+type TextInit = { value: string };
+
+/** A service with a method of each kind, over messages of one string. */
+interface TextClient {
+  one(request: TextInit, options?: CallOptions): Promise<Text>;
+  many(request: TextInit, options?: CallOptions): AsyncIterable<Text>;
+  gather(requests: AsyncIterable<TextInit>, options?: CallOptions): Promise<Text>;
+  chat(requests: AsyncIterable<TextInit>, options?: CallOptions): AsyncIterable<Text>;
+}
+interface TextHandlers {
+  one(request: Text, call: Call): Promise<TextInit> | TextInit;
+  many(request: Text, call: Call): AsyncIterable<TextInit>;
+  gather(requests: AsyncIterable<Text>, call: Call): Promise<TextInit>;
+  chat(requests: AsyncIterable<Text>, call: Call): AsyncIterable<TextInit>;
+}
+
+const wrapper = ".google.protobuf.StringValue";
+const TextService = createFileRegistry(
+  create(FileDescriptorSetSchema, {
+    file: [
+      file_google_protobuf_wrappers.proto,
+      create(FileDescriptorProtoSchema, {
+        name: "text.proto",
+        package: "text",
+        syntax: "proto3",
+        dependency: ["google/protobuf/wrappers.proto"],
+        service: [
+          {
+            name: "TextService",
+            method: [
+              { name: "One", inputType: wrapper, outputType: wrapper, options: { idempotencyLevel: 1 } },
+              { name: "Many", inputType: wrapper, outputType: wrapper, serverStreaming: true },
+              { name: "Gather", inputType: wrapper, outputType: wrapper, clientStreaming: true },
+              { name: "Chat", inputType: wrapper, outputType: wrapper, clientStreaming: true, serverStreaming: true },
+            ],
+          },
+        ],
+      }),
+    ],
+  }),
+).getService("text.TextService") as DescService;
+
+const big = "0123456789abcdef".repeat(32_768); // 512 KiB: larger than every window to begin with
+
+async function* of(...texts: readonly string[]): AsyncIterable<TextInit> {
+  for (const value of texts) yield { value };
+}
+
+async function values(messages: AsyncIterable<Text>): Promise<string[]> {
+  const seen: string[] = [];
+  for await (const { value } of messages) seen.push(value);
+  return seen;
+}
+
+const handlers: TextHandlers = {
+  one({ value }, call) {
+    call.responseHeaders.set("x-head", String(call.metadata.get("x-asked")));
+    call.responseTrailers.set("x-tail-bin", new Uint8Array([1, 2]));
+    if (value === "fail") {
+      throw new RpcError("failed_precondition", "50 % of größe", {
+        details: [{ type: "text.Detail", value: new Uint8Array([9]) }],
+        metadata: { "x-why": ["because", "therefore"] },
+      });
+    }
+    return { value };
+  },
+  async *many({ value }) {
+    for (let i = 0; i < 3; i++) yield { value: `${value}${i}` };
+    if (value === "fail") throw new RpcError("aborted", "in the middle");
+  },
+  async gather(requests) {
+    return { value: (await values(requests)).join(",") };
+  },
+  async *chat(requests) {
+    for await (const { value } of requests) yield { value: value.toUpperCase() };
+  },
+};
+
+const platform = memoryPlatform();
+let nextPort = 2000;
+
+interface Served {
+  readonly client: TextClient;
+  readonly server: RpcServer;
+  readonly channel: Channel;
+}
+
+async function serve(
+  channelOptions: ChannelOptions,
+  clientOptions: Omit<ClientOptions, keyof ChannelOptions> = {},
+  serverOptions: Partial<RpcServerOptions> = {},
+  served: TextHandlers = handlers,
+): Promise<Served> {
+  const services = [implement(TextService, served as unknown as Handlers<typeof TextService>)];
+  const server = new RpcServer({ services, platform, ...serverOptions });
+  const { port } = await server.listen({ port: nextPort++, host: "127.0.0.1" });
+  const channel = new Channel(`127.0.0.1:${port}`, { ...channelOptions, platform });
+  after(async () => {
+    channel.close();
+    await server.close();
+  });
+  return { server, channel, client: createClient(TextService, channel, clientOptions) as unknown as TextClient };
+}
+
+const variants = [
+  { protocol: "grpc", httpVersion: "2" },
+  { protocol: "grpc-web", httpVersion: "2" },
+  { protocol: "grpc-web", httpVersion: "1.1" },
+  { protocol: "connect", httpVersion: "2" },
+  { protocol: "connect", httpVersion: "1.1" },
+] as const;
+
+for (const variant of variants) {
+  for (const codec of ["binary", "json"] as const) {
+    describe(`${variant.protocol} over HTTP/${variant.httpVersion} with ${codec} messages`, () => {
+      test("a unary call carries message, metadata, headers and trailers", async () => {
+        const { client } = await serve(variant, { codec });
+        const seen: unknown[] = [];
+        const answer = await client.one(
+          { value: "é" },
+          {
+            metadata: { "x-asked": "yes" },
+            onHeaders: headers => seen.push(headers.get("x-head")),
+            onTrailers: trailers => seen.push([...(trailers.get("x-tail-bin") as Uint8Array)]),
+          },
+        );
+        assert.equal(answer.value, "é");
+        assert.deepEqual(seen, ["yes", [1, 2]]);
+      });
+
+      test("an error carries code, message, details and repeated metadata", async () => {
+        const { client } = await serve(variant, { codec });
+        await assert.rejects(client.one({ value: "fail" }), error => {
+          assert(isRpcError(error, "failed_precondition"));
+          assert.equal(error.message, "50 % of größe");
+          assert.deepEqual(error.metadata["x-why"], ["because", "therefore"]);
+          const [detail] = error.details;
+          assert(detail !== undefined && "type" in detail);
+          assert.equal(detail.type, "text.Detail");
+          assert.deepEqual([...detail.value], [9]);
+          return true;
+        });
+      });
+
+      test("streams of all kinds carry messages, also larger than the window", async () => {
+        const { client } = await serve(variant, { codec });
+        assert.deepEqual(await values(client.many({ value: "a" })), ["a0", "a1", "a2"]);
+        assert.equal((await client.gather(of("a", big, "c"))).value, `a,${big},c`);
+        assert.deepEqual(await values(client.many({ value: big })), [`${big}0`, `${big}1`, `${big}2`]);
+      });
+
+      test("an error in the middle of a stream comes after its messages", async () => {
+        const { client } = await serve(variant, { codec });
+        const seen: string[] = [];
+        const reading = (async () => {
+          for await (const { value } of client.many({ value: "fail" })) seen.push(value);
+        })();
+        await assert.rejects(reading, error => isRpcError(error, "aborted") && error.message === "in the middle");
+        assert.equal(seen.length, 3);
+      });
+
+      test("messages are compressed both ways in every encoding", async () => {
+        for (const compression of encodings) {
+          const { client } = await serve(variant, { codec, compression, compressBytesMin: 0 });
+          assert.equal((await client.one({ value: big })).value, big);
+          assert.deepEqual(await values(client.chat(of("a", "", "c"))), ["A", "", "C"]);
+        }
+      });
+
+      test("a bidirectional stream whose requests end before its answers is complete", async () => {
+        const { client } = await serve(variant, { codec });
+        assert.deepEqual(await values(client.chat(of("a", "b"))), ["A", "B"]);
+      });
+    });
+  }
+}
+
+for (const encoding of encodings) {
+  test(`a bomb of ${encoding} is refused at the limit, not when memory is full`, async () => {
+    const { client } = await serve(
+      { protocol: "grpc" },
+      { compression: encoding as Encoding, limits: { sendBytesMax: 1 << 30 } },
+      { limits: { receiveBytesMax: 100_000 } },
+    );
+    await assert.rejects(client.one({ value: "a".repeat(50_000_000) }), error =>
+      isRpcError(error, "resource_exhausted"),
+    );
+  });
+}
+
+test("a message as large as the receive limit is taken, one byte more is refused, whatever may be sent", async () => {
+  // A string of n bytes is a message of n + 4 bytes here: tag and a length of three bytes.
+  const { client } = await serve({}, {}, { limits: { receiveBytesMax: 100_000, sendBytesMax: 200_000 } });
+  assert.equal((await client.one({ value: "a".repeat(99_996) })).value.length, 99_996);
+  await assert.rejects(client.one({ value: "a".repeat(99_997) }), error => isRpcError(error, "resource_exhausted"));
+});
+
+describe("what a server compresses", () => {
+  const rows: readonly [
+    responses: "mirror" | "accepted" | "never",
+    handler: boolean | undefined,
+    request: string | undefined,
+    accepted: string | undefined,
+    encoding: Encoding | undefined,
+  ][] = [
+    ["mirror", undefined, undefined, "gzip", undefined],
+    ["mirror", undefined, "zstd", "gzip", "zstd"],
+    ["mirror", undefined, "snappy", "gzip", undefined],
+    ["mirror", true, undefined, "snappy, br;q=0.5", "br"],
+    ["mirror", true, undefined, "gzip;q=0, deflate", "deflate"],
+    ["mirror", true, undefined, undefined, undefined],
+    ["accepted", undefined, undefined, "identity, br, gzip", "br"],
+    ["accepted", undefined, undefined, "identity", undefined],
+    ["never", undefined, "gzip", "gzip", undefined],
+    ["never", true, undefined, "gzip", "gzip"],
+  ];
+  for (const [responses, handler, request, accepted, encoding] of rows) {
+    const name = `${responses}, handler ${handler}, request ${request}, accepted ${accepted}: ${encoding}`;
+    test(name, () => {
+      const call = {
+        host: { compression: { responses, bytesMin: 0 } },
+        compressResponses: handler,
+        exchange: { fields: { get: () => accepted } },
+      } as unknown as ServerCall;
+      assert.equal(responseEncoding(call, request, "accept-encoding"), encoding);
+    });
+  }
+});
+
+test("interceptors run around calls of all four kinds on both sides and may replace messages", async () => {
+  const seen: string[] = [];
+  const note =
+    (side: string): Interceptor =>
+    async (call, next) => {
+      seen.push(`${side} ${call.method.localName} ${call.method.kind}`);
+      return next();
+    };
+  const { client } = await serve({}, { interceptors: [note("client")] }, { interceptors: [note("server")] });
+  await client.one({ value: "" });
+  await values(client.many({ value: "" }));
+  await client.gather(of("a"));
+  await values(client.chat(of("a")));
+  const expected = [
+    ["one", "unary"],
+    ["many", "server_streaming"],
+    ["gather", "client_streaming"],
+    ["chat", "bidi_streaming"],
+  ].flatMap(([name, kind]) => [`client ${name} ${kind}`, `server ${name} ${kind}`]);
+  assert.deepEqual(seen, expected);
+});
+
+test("an answer that comes before the request has ended stops the request", async () => {
+  const early: TextHandlers = { ...handlers, gather: async () => ({ value: "enough" }) };
+  const { client, server } = await serve({}, {}, {}, early);
+  let isReturned = false;
+  const endless = async function* (): AsyncIterable<TextInit> {
+    try {
+      for (;;) {
+        yield { value: "more" };
+        await new Promise<void>(resolve => {
+          setImmediate(resolve);
+        });
+      }
+    } finally {
+      isReturned = true;
+    }
+  };
+  assert.equal((await client.gather(endless())).value, "enough");
+  while (!isReturned) {
+    await new Promise<void>(resolve => {
+      setImmediate(resolve);
+    });
+  }
+  assert.equal(server.activeCalls, 0);
+});
+
+test("gRPC over HTTP/1.1 is refused when the channel is made", () => {
+  assert.throws(() => new Channel("127.0.0.1:1", { protocol: "grpc", httpVersion: "1.1" }), /gRPC needs HTTP\/2/);
+});
+
+test("methods without side effects go as GET when asked, over long ones as POST", async () => {
+  const methods: string[] = [];
+  const noting: Interceptor = async (call, next) => {
+    methods.push((call as unknown as { exchange: { method: string } }).exchange.method);
+    return next();
+  };
+  for (const codec of ["binary", "json"] as const) {
+    const { client } = await serve(
+      { protocol: "connect", httpVersion: "1.1" },
+      { codec, useHttpGet: true },
+      { interceptors: [noting] },
+    );
+    assert.equal((await client.one({ value: "ä?&=%" })).value, "ä?&=%");
+    assert.equal((await client.one({ value: big })).value, big);
+  }
+  assert.deepEqual(methods, ["GET", "POST", "GET", "POST"]);
+});
