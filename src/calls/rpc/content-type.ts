@@ -3,7 +3,7 @@ import type { CodecName } from "./protocols/message.ts";
 
 /** What a request's content type says about its protocol. */
 export interface RpcContentType {
-  readonly kind: "grpc" | "grpc-web" | "connect-stream" | "connect-unary";
+  readonly kind: "grpc" | "grpc-web" | "grpc-web-text" | "connect-stream" | "connect-unary";
   readonly codec: CodecName;
 }
 
@@ -14,6 +14,8 @@ const known = new Map<string, RpcContentType>([
   ["application/grpc-web", { kind: "grpc-web", codec: "binary" }],
   ["application/grpc-web+proto", { kind: "grpc-web", codec: "binary" }],
   ["application/grpc-web+json", { kind: "grpc-web", codec: "json" }],
+  ["application/grpc-web-text", { kind: "grpc-web-text", codec: "binary" }],
+  ["application/grpc-web-text+proto", { kind: "grpc-web-text", codec: "binary" }],
   ["application/connect+proto", { kind: "connect-stream", codec: "binary" }],
   ["application/connect+json", { kind: "connect-stream", codec: "json" }],
   ["application/proto", { kind: "connect-unary", codec: "binary" }],

@@ -15,6 +15,7 @@ import type { CallOptions } from "./client-call.ts";
 import { type Encoding, encodings } from "./compression.ts";
 import { type Handlers, implement } from "./implement.ts";
 import { responseEncoding } from "./protocols/enveloped-server.ts";
+import { envelope } from "./protocols/message.ts";
 import { RpcServer, type RpcServerOptions } from "./server.ts";
 import type { ServerCall } from "./server-call.ts";
 
@@ -104,6 +105,7 @@ interface Served {
   readonly client: TextClient;
   readonly server: RpcServer;
   readonly channel: Channel;
+  readonly port: number;
 }
 
 async function serve(
@@ -120,7 +122,7 @@ async function serve(
     channel.close();
     await server.close();
   });
-  return { server, channel, client: createClient(TextService, channel, clientOptions) as unknown as TextClient };
+  return { server, channel, port, client: createClient(TextService, channel, clientOptions) as unknown as TextClient };
 }
 
 const variants = [
@@ -315,4 +317,54 @@ test("methods without side effects go as GET when asked, over long ones as POST"
     assert.equal((await client.one({ value: big })).value, big);
   }
   assert.deepEqual(methods, ["GET", "POST", "GET", "POST"]);
+});
+
+test("gRPC-Web in its text form is base64 both ways, whatever the cuts, over HTTP/1.1", async () => {
+  const { port } = await serve({ protocol: "connect" });
+  const stream = await platform.network.connect({ host: "127.0.0.1", port });
+  const request = envelope(0, Buffer.from([0x0a, 2, 0x68, 0x69]));
+  const text = request.subarray(0, 4).toString("base64") + request.subarray(4).toString("base64");
+  let answer = "";
+  await new Promise<void>(resolve => {
+    stream.handler = {
+      data: chunk => {
+        answer += chunk.toString("latin1");
+      },
+      drained() {},
+      ended: resolve,
+      closed: () => resolve(),
+    };
+    stream.write(
+      Buffer.from(
+        "POST /text.TextService/One HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" +
+          `content-type: application/grpc-web-text\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+      ),
+    );
+  });
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.match(answer, /content-type: application\/grpc-web-text\+proto/);
+  assert(answer.includes(request.toString("base64")), answer);
+  const trailers = envelope(0x80, Buffer.from("grpc-status: 0\r\nx-tail-bin: AQI\r\n"));
+  assert(answer.includes(trailers.toString("base64")), answer);
+});
+
+test("an HTTP/1.1 answer that leaves a rest of the request says that the connection closes", async () => {
+  const { port } = await serve({ protocol: "connect" }, {}, { limits: { receiveBytesMax: 100 } });
+  const stream = await platform.network.connect({ host: "127.0.0.1", port });
+  let answer = "";
+  await new Promise<void>(resolve => {
+    stream.handler = {
+      data: chunk => {
+        answer += chunk.toString("latin1");
+      },
+      drained() {},
+      ended: resolve,
+      closed: () => resolve(),
+    };
+    const prefix = "POST /text.TextService/Gather HTTP/1.1\r\nhost: a\r\ncontent-type: application/connect+proto\r\n";
+    stream.write(Buffer.from(`${prefix}transfer-encoding: chunked\r\n\r\n5\r\n\0\0\x10\0\0\r\n`, "latin1"));
+  });
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.match(answer, /connection: close/);
+  assert.match(answer, /resource_exhausted/);
 });

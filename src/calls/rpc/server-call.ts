@@ -83,6 +83,8 @@ export class ServerCall extends CallState implements BodyReceiver {
   #messages = 0;
   /** Bytes of the chunk at hand that still count against the peer's window. */
   #unpaid = 0;
+  /** The request's body has begun to be read and is not complete. */
+  #bodyIsOpen = false;
   /** The answer is complete, or nobody waits for it. */
   #isSettled = false;
   #isRunning = false;
@@ -111,10 +113,19 @@ export class ServerCall extends CallState implements BodyReceiver {
     return this.#isSettled;
   }
 
+  /**
+   * Whether an HTTP/1.1 connection cannot be used again, because the answer leaves a rest of the request. Unless the head
+   * says so, the peer may send its next request just when the connection is closed.
+   */
+  get closesConnection(): boolean {
+    return this.exchange.httpVersion === 1 && this.#bodyIsOpen && this.#isSettled;
+  }
+
   /** Arms the deadline and, where the client streams, starts the handler. `timeoutMs` is what the client asked for. */
   begin(timeoutMs: number | undefined): void {
     const { host, method } = this;
     host.started(this);
+    this.#bodyIsOpen = true;
     const isStream = method.kind !== "unary";
     const grantedMs =
       timeoutMs === undefined
@@ -169,6 +180,7 @@ export class ServerCall extends CallState implements BodyReceiver {
   }
 
   ended(): void {
+    this.#bodyIsOpen = false;
     if (this.#isSettled) return;
     try {
       this.wire.ended(this);

@@ -16,7 +16,7 @@ import {
 } from "../../wire/index.ts";
 import { asRpcError, type Interceptor } from "./call.ts";
 import { compressBytesMin } from "./compression.ts";
-import { rpcContentType } from "./content-type.ts";
+import { type RpcContentType, rpcContentType } from "./content-type.ts";
 import { discardBody } from "./discard-body.ts";
 import type { Implementation } from "./implement.ts";
 import { type RpcLimits, rpcLimits } from "./limits.ts";
@@ -24,6 +24,8 @@ import { readConnectGet } from "./protocols/connect/get.ts";
 import { ConnectStreamServerWire, ConnectUnaryServerWire } from "./protocols/connect/server.ts";
 import { GrpcServerWire } from "./protocols/grpc/server.ts";
 import { GrpcWebServerWire } from "./protocols/grpc-web/server.ts";
+import { GrpcWebTextServerWire } from "./protocols/grpc-web/text-server.ts";
+import type { CodecName } from "./protocols/message.ts";
 import { readConnectTimeout, readGrpcTimeout } from "./protocols/timeout.ts";
 import {
   type CallHost,
@@ -164,10 +166,8 @@ export class RpcServer implements CallHost, AsyncDisposable {
       this.#call(exchange, served, contentType.kind, contentType.codec);
     } else if (served !== undefined && exchange.method === "GET") {
       this.#connectGet(exchange, served);
-    } else if (contentType?.kind === "grpc" && exchange.method === "POST") {
-      this.#unknownMethod(exchange, new GrpcServerWire(contentType.codec, undefined, 0));
-    } else if (contentType?.kind === "grpc-web" && exchange.method === "POST") {
-      this.#unknownMethod(exchange, new GrpcWebServerWire(contentType.codec, undefined, 0));
+    } else if (contentType !== undefined && isGrpc(contentType.kind) && exchange.method === "POST") {
+      this.#unknownMethod(exchange, new grpcWires[contentType.kind](contentType.codec, undefined, 0));
     } else if (served !== undefined) {
       this.#wrongRequest(exchange, served);
     } else if (!this.#http(exchange)) {
@@ -191,16 +191,15 @@ export class RpcServer implements CallHost, AsyncDisposable {
     return (path.derived as ServedMethod | null) ?? undefined;
   }
 
-  #call(exchange: ServerExchange, served: ServedMethod, kind: string, codec: "binary" | "json"): void {
+  #call(exchange: ServerExchange, served: ServedMethod, kind: RpcContentType["kind"], codec: CodecName): void {
     const { fields } = exchange;
     const isUnary = served.method.kind === "unary";
     const limit = served.method.policy.requestBytesMax ?? this.receiveBytesMax;
     switch (kind) {
       case "grpc":
-      case "grpc-web": {
-        const encoding = fields.get("grpc-encoding");
-        const wire =
-          kind === "grpc" ? new GrpcServerWire(codec, encoding, limit) : new GrpcWebServerWire(codec, encoding, limit);
+      case "grpc-web":
+      case "grpc-web-text": {
+        const wire = new grpcWires[kind](codec, fields.get("grpc-encoding"), limit);
         this.serve(exchange, served, wire, () => {
           const timeout = fields.get("grpc-timeout");
           return timeout === undefined ? undefined : readGrpcTimeout(timeout);
@@ -296,6 +295,12 @@ export class RpcServer implements CallHost, AsyncDisposable {
     for (const handler of this.#options.http ?? []) if (handler(exchange, this)) return true;
     return false;
   }
+}
+
+const grpcWires = { grpc: GrpcServerWire, "grpc-web": GrpcWebServerWire, "grpc-web-text": GrpcWebTextServerWire };
+
+function isGrpc(kind: RpcContentType["kind"]): kind is keyof typeof grpcWires {
+  return kind in grpcWires;
 }
 
 function connectTimeout(exchange: ServerExchange): number | undefined {

@@ -31,7 +31,10 @@ export interface Http1Limits {
   readonly unpaidBytesMax: number;
   /** Bytes of further requests that may wait behind the one in progress, before reading stops. @default 65536 */
   readonly pipelinedBytesMax: number;
-  /** Body bytes that we take after the answer is complete, to keep the connection; beyond it it is closed. @default 65536 */
+  /**
+   * Body bytes that we take after the answer is complete, to keep the connection; beyond it it is closed. A peer may have
+   * written all of them before it sees the answer, and then use the connection again. @default 262144, as Go's server
+   */
   readonly drainBytesMax: number;
   /** How long a connection that we have ended waits for the peer's end, so that no reset destroys the answer. @default 2000 */
   readonly lingerMs: number;
@@ -54,7 +57,7 @@ export const http1Limits: Http1Limits = {
   writeStallMs: 30_000,
   unpaidBytesMax: 64 * 1024,
   pipelinedBytesMax: 64 * 1024,
-  drainBytesMax: 64 * 1024,
+  drainBytesMax: 256 * 1024,
   lingerMs: 2_000,
   lingerBytesMax: 1024 * 1024,
   informationalMax: 16,

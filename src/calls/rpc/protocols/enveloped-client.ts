@@ -10,7 +10,7 @@ import {
 import type { ClientCall, ClientWire } from "../client-call.ts";
 import { decompressAnswer, isEncoding } from "../compression.ts";
 import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
-import { compressedFlag, decodeAnswer, writeCompressedEnvelope, writeEnvelope } from "./message.ts";
+import { compressedEnvelope, compressedFlag, decodeAnswer, writeEnvelope } from "./message.ts";
 
 /** The client's side of protocols whose messages are length-prefixed: gRPC, gRPC-Web and Connect streams. */
 export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
@@ -64,7 +64,7 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
     } else {
       const { compressBytesMin } = settings;
       const limit = limits.sendBytesMax;
-      writeCompressedEnvelope(exchange, method.input, codec, message, end, limit, compression, compressBytesMin);
+      exchange.sendData(compressedEnvelope(method.input, codec, message, limit, compression, compressBytesMin), end);
     }
   }
 

@@ -5,7 +5,7 @@ import { checkEncoding, decompress, type Encoding, firstAccepted, isEncoding } f
 import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
 import { appendFields } from "../metadata.ts";
 import type { ServerCall, ServerWire } from "../server-call.ts";
-import { type CodecName, compressedFlag, decodeMessage, writeCompressedEnvelope, writeEnvelope } from "./message.ts";
+import { type CodecName, compressedEnvelope, compressedFlag, decodeMessage, writeEnvelope } from "./message.ts";
 
 /**
  * The server's side of protocols whose messages are length-prefixed: gRPC, gRPC-Web and Connect streams. They differ in
@@ -79,23 +79,23 @@ export abstract class EnvelopedServerWire implements ServerWire, EnvelopeSink {
 
   send(call: ServerCall, message: object): void {
     if (!this.#headSent) this.#sendHead(call);
-    const { exchange, host, method, compressResponses } = call;
-    const encoding = this.#responseEncoding;
-    if (encoding === undefined || compressResponses === false) {
+    this.write(call, message, call.compressResponses === false ? undefined : this.#responseEncoding);
+  }
+
+  /** Writes a message with its envelope. */
+  protected write(call: ServerCall, message: object, encoding: Encoding | undefined): void {
+    const { exchange, host, method } = call;
+    if (encoding === undefined) {
       writeEnvelope(exchange, method.output, this.codec, message, false, host.sendBytesMax);
     } else {
-      const bytesMin = compressResponses === true ? 0 : host.compression.bytesMin;
-      writeCompressedEnvelope(
-        exchange,
-        method.output,
-        this.codec,
-        message,
-        false,
-        host.sendBytesMax,
-        encoding,
-        bytesMin,
-      );
+      exchange.sendData(this.envelopeOf(call, message, encoding), false);
     }
+  }
+
+  protected envelopeOf(call: ServerCall, message: object, encoding: Encoding | undefined): Buffer {
+    const { host, method, compressResponses } = call;
+    const bytesMin = compressResponses === true ? 0 : host.compression.bytesMin;
+    return compressedEnvelope(method.output, this.codec, message, host.sendBytesMax, encoding, bytesMin);
   }
 
   finish(call: ServerCall, error: RpcError | undefined): void {
@@ -138,10 +138,14 @@ export function responseEncoding(
   return requestEncoding;
 }
 
+/** Only for HTTP/1.1. */
+export const connectionClose = constantField("connection", "close");
+
 /** The fixed fields, with the handler's response headers where it set some. */
 export function headWithMetadata(call: ServerCall, fixed: readonly HeaderField[]): readonly HeaderField[] {
-  if (!call.hasResponseHeaders) return fixed;
+  if (!call.hasResponseHeaders && !call.closesConnection) return fixed;
   const fields = [...fixed];
-  appendFields(fields, call.responseHeaders);
+  if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
+  if (call.closesConnection) fields.push(connectionClose);
   return fields;
 }

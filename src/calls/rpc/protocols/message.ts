@@ -102,20 +102,18 @@ export function writeEnvelope(
   exchange.commitData(end);
 }
 
-/** Like {@link writeEnvelope}, compressed when the message has at least `bytesMin` bytes. */
-export function writeCompressedEnvelope(
-  exchange: Exchange,
+/** A message in its envelope, compressed when it has at least `bytesMin` bytes. */
+export function compressedEnvelope(
   codecs: MessageCodecs,
   codec: CodecName,
   message: object,
-  end: boolean,
   limit: number,
-  encoding: Encoding,
+  encoding: Encoding | undefined,
   bytesMin: number,
-): void {
+): Buffer {
   const plain = messageBytes(codecs, codec, message, limit);
-  const isCompressed = plain.length >= bytesMin;
-  exchange.sendData(envelope(isCompressed ? compressedFlag : 0, isCompressed ? compress(encoding, plain) : plain), end);
+  if (encoding === undefined || plain.length < bytesMin) return envelope(0, plain);
+  return envelope(compressedFlag, compress(encoding, plain));
 }
 
 /** A payload behind its prefix. */

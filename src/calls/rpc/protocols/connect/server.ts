@@ -3,7 +3,7 @@ import { constantField, HeaderField } from "../../../../wire/index.ts";
 import { acceptedEncodings, compress, decompress } from "../../compression.ts";
 import { appendFields, Metadata } from "../../metadata.ts";
 import type { ServerCall, ServerWire } from "../../server-call.ts";
-import { EnvelopedServerWire, responseEncoding } from "../enveloped-server.ts";
+import { EnvelopedServerWire, headWithMetadata, responseEncoding } from "../enveloped-server.ts";
 import { type CodecName, decodeMessage, envelope, messageBytes } from "../message.ts";
 import { WholeBody } from "../whole-body.ts";
 import { type ConnectErrorJson, connectError } from "./error.ts";
@@ -85,8 +85,7 @@ export class ConnectUnaryServerWire implements ServerWire {
 
   respond(call: ServerCall, message: object): void {
     const { output } = call.method;
-    const fields = [...unaryHeads[this.#codec]];
-    if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
+    const fields = [...headWithMetadata(call, unaryHeads[this.#codec])];
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers, "trailer-");
     const bytes = messageBytes(output, this.#codec, message, call.host.sendBytesMax);
     const encoding = responseEncoding(call, this.#encoding, "accept-encoding");
@@ -105,8 +104,7 @@ export class ConnectUnaryServerWire implements ServerWire {
 
   finish(call: ServerCall, error: RpcError | undefined): void {
     if (error === undefined) return;
-    const fields: HeaderField[] = [errorType];
-    if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
+    const fields: HeaderField[] = [...headWithMetadata(call, [errorType])];
     appendFields(fields, new Metadata(error.metadata));
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers, "trailer-");
     if (error.retryAfterMs !== undefined && error.retryAfterMs >= 0) {

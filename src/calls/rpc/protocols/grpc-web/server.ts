@@ -29,6 +29,10 @@ export class GrpcWebServerWire extends EnvelopedServerWire {
     const fields = statusFields(error, call.hasResponseTrailers ? call.responseTrailers : undefined);
     let text = "";
     for (const { name, value } of fields) text += `${name}: ${value}\r\n`;
-    call.exchange.sendData(envelope(trailersFlag, Buffer.from(text, "latin1")), true);
+    this.sendFrame(call, envelope(trailersFlag, Buffer.from(text, "latin1")), true);
+  }
+
+  protected sendFrame(call: ServerCall, frame: Buffer, end: boolean): void {
+    call.exchange.sendData(frame, end);
   }
 }
