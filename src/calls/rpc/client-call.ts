@@ -15,7 +15,7 @@ import { CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
 import type { RpcLimits } from "./limits.ts";
-import { MessageQueue } from "./message-queue.ts";
+import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
 
@@ -282,6 +282,19 @@ export class ClientCall extends CallState implements ResponseReceiver {
     const held = Math.min(bytes, this.#unpaid);
     this.#unpaid -= held;
     this.#queue.push(message, held);
+  }
+
+  /** A whole message of a stream arrived that is still compressed; `unpack` may throw an `RpcError`. */
+  packedMessage(unpack: () => unknown, bytes: number): void {
+    const message = new PackedMessage(() => {
+      try {
+        return unpack();
+      } catch (error) {
+        this.fail(error as RpcError);
+        throw error;
+      }
+    });
+    this.message(message, bytes);
   }
 
   /** The answer is complete, with the status that the server gave. */

@@ -6,6 +6,11 @@ export interface RpcLimits {
   readonly receiveBytesMax: number;
   /** The same for sent messages alone. @default messageBytesMax */
   readonly sendBytesMax: number;
+  /**
+   * Handlers that run at once for one connection, those included whose caller has its answer (past a deadline) or is gone:
+   * work counts until it has really ended. Further calls are refused as unprocessed. @default 500
+   */
+  readonly handlersPerConnectionMax: number;
   /** Deadline of a unary call that comes without one, in milliseconds. @default 30,000 */
   readonly defaultTimeoutMs: number;
   /** Longest deadline that a server grants a unary call, in milliseconds. @default 300,000 */
@@ -21,6 +26,7 @@ export function rpcLimits(given: Partial<RpcLimits> = {}): RpcLimits {
     messageBytesMax: bytesMax,
     receiveBytesMax: given.receiveBytesMax ?? bytesMax,
     sendBytesMax: given.sendBytesMax ?? bytesMax,
+    handlersPerConnectionMax: given.handlersPerConnectionMax ?? 500,
     defaultTimeoutMs: given.defaultTimeoutMs ?? 30_000,
     timeoutMsMax: given.timeoutMsMax ?? 300_000,
   };

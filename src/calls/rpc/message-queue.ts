@@ -1,4 +1,17 @@
 /**
+ * A message that is unpacked when it is taken: compressed ones wait as they came, so that what waits is bounded by the
+ * window and not by what a peer can make of it.
+ */
+export class PackedMessage {
+  readonly unpack: () => unknown;
+
+  /** @param unpack called once at most; what it throws, the reader gets */
+  constructor(unpack: () => unknown) {
+    this.unpack = unpack;
+  }
+}
+
+/**
  * The messages of an inbound stream, pulled by one consumer. Whoever fills it is told when a message has been taken, so
  * that the peer's window opens only as fast as the application reads.
  */
@@ -6,7 +19,12 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
   readonly #taken: (bytes: number) => void;
   readonly #stopped: () => void;
   readonly #items: { readonly message: unknown; readonly bytes: number }[] = [];
-  #waiting: { resolve(result: IteratorResult<unknown>): void; reject(error: unknown): void } | undefined;
+  #waiting:
+    | {
+        resolve(result: IteratorResult<unknown> | Promise<IteratorResult<unknown>>): void;
+        reject(error: unknown): void;
+      }
+    | undefined;
   #isEnded = false;
   #error: unknown;
 
@@ -28,7 +46,7 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
     }
     this.#waiting = undefined;
     this.#taken(bytes);
-    waiting.resolve({ done: false, value: message });
+    waiting.resolve(message instanceof PackedMessage ? unpacked(message) : { done: false, value: message });
   }
 
   /** No more messages; with an error, the reader gets it after what is queued. */
@@ -47,7 +65,8 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
     const item = this.#items.shift();
     if (item !== undefined) {
       this.#taken(item.bytes);
-      return Promise.resolve({ done: false, value: item.message });
+      const { message } = item;
+      return message instanceof PackedMessage ? unpacked(message) : Promise.resolve({ done: false, value: message });
     }
     if (this.#isEnded) {
       const error = this.#error;
@@ -71,4 +90,8 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
   [Symbol.asyncIterator](): this {
     return this;
   }
+}
+
+async function unpacked(message: PackedMessage): Promise<IteratorResult<unknown>> {
+  return { done: false, value: message.unpack() };
 }

@@ -321,26 +321,13 @@ test("methods without side effects go as GET when asked, over long ones as POST"
 
 test("gRPC-Web in its text form is base64 both ways, whatever the cuts, over HTTP/1.1", async () => {
   const { port } = await serve({ protocol: "connect" });
-  const stream = await platform.network.connect({ host: "127.0.0.1", port });
   const request = envelope(0, Buffer.from([0x0a, 2, 0x68, 0x69]));
   const text = request.subarray(0, 4).toString("base64") + request.subarray(4).toString("base64");
-  let answer = "";
-  await new Promise<void>(resolve => {
-    stream.handler = {
-      data: chunk => {
-        answer += chunk.toString("latin1");
-      },
-      drained() {},
-      ended: resolve,
-      closed: () => resolve(),
-    };
-    stream.write(
-      Buffer.from(
-        "POST /text.TextService/One HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" +
-          `content-type: application/grpc-web-text\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
-      ),
-    );
-  });
+  const answer = await exchange(
+    port,
+    "POST /text.TextService/One HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" +
+      `content-type: application/grpc-web-text\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+  );
   assert.match(answer, /^HTTP\/1\.1 200 /);
   assert.match(answer, /content-type: application\/grpc-web-text\+proto/);
   assert(answer.includes(request.toString("base64")), answer);
@@ -350,6 +337,73 @@ test("gRPC-Web in its text form is base64 both ways, whatever the cuts, over HTT
 
 test("an HTTP/1.1 answer that leaves a rest of the request says that the connection closes", async () => {
   const { port } = await serve({ protocol: "connect" }, {}, { limits: { receiveBytesMax: 100 } });
+  const prefix = "POST /text.TextService/Gather HTTP/1.1\r\nhost: a\r\ncontent-type: application/connect+proto\r\n";
+  const answer = await exchange(port, `${prefix}transfer-encoding: chunked\r\n\r\n5\r\n\0\0\x10\0\0\r\n`);
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.match(answer, /connection: close/);
+  assert.match(answer, /resource_exhausted/);
+});
+
+test("handlers whose callers have given up still count, and beyond the limit calls are refused unprocessed", async () => {
+  const waiting: (() => void)[] = [];
+  const slow: TextHandlers = {
+    ...handlers,
+    one: ({ value }) => (value === "wait" ? new Promise(resolve => waiting.push(() => resolve({ value }))) : { value }),
+  };
+  const { client, server } = await serve({}, {}, { limits: { handlersPerConnectionMax: 3 } }, slow);
+  for (let i = 0; i < 3; i++) {
+    await assert.rejects(client.one({ value: "wait" }, { timeoutMs: 1 }), error =>
+      isRpcError(error, "deadline_exceeded"),
+    );
+  }
+  assert.equal(server.activeCalls, 0);
+  assert.equal(waiting.length, 3);
+  await assert.rejects(client.one({ value: "a" }), error => isRpcError(error, "unavailable") && error.unprocessed);
+  for (const finish of waiting) finish();
+  assert.equal((await client.one({ value: "a" })).value, "a");
+});
+
+test("a compressed message of a stream that does not decode fails the call when it is taken", async () => {
+  const { port } = await serve({ protocol: "connect" });
+  const head =
+    "POST /text.TextService/Gather HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" +
+    "content-type: application/connect+proto\r\nconnect-content-encoding: gzip\r\n";
+  const body = "content-length: 8\r\n\r\n\x01\0\0\0\x03abc";
+  const answer = await exchange(port, head + body);
+  assert.match(answer, /"code":"invalid_argument"/);
+  assert.match(answer, /not valid gzip/);
+});
+
+for (const [form, message] of Object.entries({
+  "URL-safe without padding": "CgI_Pg",
+  "URL-safe with padding": "CgI_Pg==",
+  ordinary: "CgI%2FPg%3D%3D",
+})) {
+  test(`a Connect GET may have its message in ${form} base64`, async () => {
+    const { port } = await serve({ protocol: "connect" });
+    const query = `connect=v1&encoding=proto&base64=1&message=${message}`;
+    const answer = await exchange(
+      port,
+      `GET /text.TextService/One?${query} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`,
+    );
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+    assert(answer.endsWith("\r\n\r\n\n\x02?>"), answer);
+  });
+}
+
+test("a Connect GET with something else than base64 is an invalid argument", async () => {
+  const { port } = await serve({ protocol: "connect" });
+  const query = "connect=v1&encoding=proto&base64=1&message=C*";
+  const answer = await exchange(
+    port,
+    `GET /text.TextService/One?${query} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`,
+  );
+  assert.match(answer, /^HTTP\/1\.1 400 /);
+  assert.match(answer, /not valid base64/);
+});
+
+/** Sends bytes on a connection of their own; resolves with all that came when the server has ended it. */
+async function exchange(port: number, request: string): Promise<string> {
   const stream = await platform.network.connect({ host: "127.0.0.1", port });
   let answer = "";
   await new Promise<void>(resolve => {
@@ -361,10 +415,7 @@ test("an HTTP/1.1 answer that leaves a rest of the request says that the connect
       ended: resolve,
       closed: () => resolve(),
     };
-    const prefix = "POST /text.TextService/Gather HTTP/1.1\r\nhost: a\r\ncontent-type: application/connect+proto\r\n";
-    stream.write(Buffer.from(`${prefix}transfer-encoding: chunked\r\n\r\n5\r\n\0\0\x10\0\0\r\n`, "latin1"));
+    stream.write(Buffer.from(request, "latin1"));
   });
-  assert.match(answer, /^HTTP\/1\.1 200 /);
-  assert.match(answer, /connection: close/);
-  assert.match(answer, /resource_exhausted/);
-});
+  return answer;
+}

@@ -3,7 +3,7 @@ import { isRpcError, RpcError } from "../../errors/index.ts";
 import { bindIterator, type Clock, type Observer, runInContext, type Timer } from "../../platform/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
 import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
-import { MessageQueue } from "./message-queue.ts";
+import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { type Metadata, metadataFromFields } from "./metadata.ts";
 
 /** What an implementation gives for one method: `request` is a message, or an async iterable of them. */
@@ -53,8 +53,21 @@ export interface CallHost {
   readonly receiveBytesMax: number;
   readonly sendBytesMax: number;
   readonly compression: ResponseCompression;
-  started(call: ServerCall): void;
-  ended(call: ServerCall): void;
+  /** A call has begun. */
+  started(): void;
+  /** A call has its answer, or nobody waits for one. */
+  ended(): void;
+}
+
+/** What one connection keeps busy. */
+export interface ConnectionLoad {
+  /** Handlers that run, whether or not somebody waits for them. */
+  handlers: number;
+}
+
+export function connectionLoad({ connection }: ServerExchange): ConnectionLoad {
+  connection.derived ??= { handlers: 0 };
+  return connection.derived as ConnectionLoad;
 }
 
 /** A handler threw something that is not an `RpcError`; the caller saw `internal`. */
@@ -83,6 +96,7 @@ export class ServerCall extends CallState implements BodyReceiver {
   #messages = 0;
   /** Bytes of the chunk at hand that still count against the peer's window. */
   #unpaid = 0;
+  #hasBegun = false;
   /** The request's body has begun to be read and is not complete. */
   #bodyIsOpen = false;
   /** The answer is complete, or nobody waits for it. */
@@ -124,7 +138,8 @@ export class ServerCall extends CallState implements BodyReceiver {
   /** Arms the deadline and, where the client streams, starts the handler. `timeoutMs` is what the client asked for. */
   begin(timeoutMs: number | undefined): void {
     const { host, method } = this;
-    host.started(this);
+    host.started();
+    this.#hasBegun = true;
     this.#bodyIsOpen = true;
     const isStream = method.kind !== "unary";
     const grantedMs =
@@ -179,6 +194,19 @@ export class ServerCall extends CallState implements BodyReceiver {
     }
   }
 
+  /** A whole message of a stream arrived that is still compressed; `unpack` may throw an `RpcError`. */
+  packedMessage(unpack: () => unknown, bytes: number): void {
+    const message = new PackedMessage(() => {
+      try {
+        return unpack();
+      } catch (error) {
+        this.fail(asRpcError(error));
+        throw error;
+      }
+    });
+    this.message(message, bytes);
+  }
+
   ended(): void {
     this.#bodyIsOpen = false;
     if (this.#isSettled) return;
@@ -224,6 +252,8 @@ export class ServerCall extends CallState implements BodyReceiver {
   async #run(request: unknown): Promise<void> {
     this.request = request;
     this.#isRunning = true;
+    const load = connectionLoad(this.exchange);
+    load.handlers++;
     try {
       const { interceptors } = this.host;
       const result = await runInContext(currentCall, this, () =>
@@ -236,6 +266,7 @@ export class ServerCall extends CallState implements BodyReceiver {
       this.fail(asRpcError(error));
     } finally {
       this.#isRunning = false;
+      load.handlers--;
       // After the peer's reset the exchange counts as running until its work has really ended.
       if (this.#wasAborted) this.exchange.reset("no_error");
     }
@@ -299,7 +330,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#timer?.cancel();
-    this.host.ended(this);
+    if (this.#hasBegun) this.host.ended();
   }
 
   #report(error: unknown): void {

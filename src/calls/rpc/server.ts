@@ -29,6 +29,7 @@ import type { CodecName } from "./protocols/message.ts";
 import { readConnectTimeout, readGrpcTimeout } from "./protocols/timeout.ts";
 import {
   type CallHost,
+  connectionLoad,
   type ResponseCompression,
   type ServedMethod,
   ServerCall,
@@ -77,7 +78,8 @@ export class RpcServer implements CallHost, AsyncDisposable {
   readonly services: readonly Implementation[];
   readonly #options: RpcServerOptions;
   readonly #methods = new Map<string, ServedMethod>();
-  readonly #running = new Set<ServerCall>();
+  readonly #handlersPerConnectionMax: number;
+  #activeCalls = 0;
   #listener: Listener | undefined;
   #isDraining = false;
 
@@ -89,6 +91,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
     this.observer = options.observer ?? silentObserver;
     this.interceptors = options.interceptors ?? [];
     this.defaultTimeoutMs = limits.defaultTimeoutMs;
+    this.#handlersPerConnectionMax = limits.handlersPerConnectionMax;
     this.timeoutMsMax = limits.timeoutMsMax;
     this.receiveBytesMax = limits.receiveBytesMax;
     this.sendBytesMax = limits.sendBytesMax;
@@ -111,7 +114,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
 
   /** Calls that run now. */
   get activeCalls(): number {
-    return this.#running.size;
+    return this.#activeCalls;
   }
 
   /** @throws (rejects) when the port is taken, naming host and port; when the server listens already */
@@ -129,6 +132,12 @@ export class RpcServer implements CallHost, AsyncDisposable {
       platform,
     });
     return { host: this.#listener.host, port: this.#listener.port };
+  }
+
+  /** New connections see the new certificate; open ones go on. @throws when it does not load: the old one stays */
+  reloadTls(options: TlsServerOptions): void {
+    if (this.#listener === undefined) throw new Error("the server does not listen: there is no certificate to replace");
+    this.#listener.reloadTls(options);
   }
 
   /** Takes no new calls, lets the running ones finish, then ends. @param options.timeoutMs default 25,000 */
@@ -150,12 +159,12 @@ export class RpcServer implements CallHost, AsyncDisposable {
     await this.drain();
   }
 
-  started(call: ServerCall): void {
-    this.#running.add(call);
+  started(): void {
+    this.#activeCalls++;
   }
 
-  ended(call: ServerCall): void {
-    this.#running.delete(call);
+  ended(): void {
+    this.#activeCalls--;
   }
 
   /** Serves one request; the listener's handler, public so that other transports can use it. */
@@ -226,6 +235,11 @@ export class RpcServer implements CallHost, AsyncDisposable {
 
   /** Runs a call over `wire`. `readTimeout` gives what the client asked for, in milliseconds. */
   serve(exchange: ServerExchange, served: ServedMethod, wire: ServerWire, readTimeout: () => number | undefined): void {
+    if (connectionLoad(exchange).handlers >= this.#handlersPerConnectionMax) {
+      discardBody(exchange);
+      exchange.reset("refuse");
+      return;
+    }
     const call = new ServerCall(this, exchange, served, wire);
     exchange.receiver = call;
     try {

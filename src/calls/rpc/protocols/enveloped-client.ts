@@ -1,4 +1,4 @@
-import { requestIsStream } from "../../../contract/index.ts";
+import { requestIsStream, responseIsStream } from "../../../contract/index.ts";
 import { codeFromHttp, RpcError } from "../../../errors/index.ts";
 import {
   type ClientConnection,
@@ -97,23 +97,36 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
     const call = this.#call as ClientCall; // set by data()
     if (call.isSettled) return;
     if (this.isComplete) throw new RpcError("internal", "more came after the end of the answer");
-    let plain = bytes;
-    let from = start;
-    let to = end;
-    if ((flags & compressedFlag) !== 0) {
-      if (this.#encoding === undefined) {
-        throw new RpcError("internal", "a message is flagged as compressed, but the answer names no compression");
-      }
-      plain = decompressAnswer(this.#encoding, bytes.subarray(start, end), this.#reader.limit);
-      from = 0;
-      to = plain.length;
-    }
-    if ((flags & ~compressedFlag) === 0) {
-      const message = decodeAnswer(call.method.output, call.settings.codec, plain, from, to);
-      call.message(message, end - start + envelopeBytes);
+    const size = end - start + envelopeBytes;
+    if (flags === 0) {
+      call.message(this.#decode(call, bytes, start, end), size);
+    } else if (flags === compressedFlag && responseIsStream(call.method.kind)) {
+      // As it came: see PackedMessage.
+      const packed = Buffer.from(bytes.subarray(start, end));
+      call.packedMessage(() => this.#unpack(call, packed), size);
+    } else if (flags === compressedFlag) {
+      call.message(this.#unpack(call, bytes.subarray(start, end)), size);
     } else {
-      this.frame(call, flags & ~compressedFlag, plain.subarray(from, to));
+      const payload = bytes.subarray(start, end);
+      const plain = (flags & compressedFlag) === 0 ? payload : this.#decompress(payload);
+      this.frame(call, flags & ~compressedFlag, plain);
     }
+  }
+
+  #unpack(call: ClientCall, packed: Buffer): object {
+    const plain = this.#decompress(packed);
+    return this.#decode(call, plain, 0, plain.length);
+  }
+
+  #decode(call: ClientCall, bytes: Buffer, start: number, end: number): object {
+    return decodeAnswer(call.method.output, call.settings.codec, bytes, start, end);
+  }
+
+  #decompress(packed: Buffer): Buffer {
+    if (this.#encoding === undefined) {
+      throw new RpcError("internal", "a message is flagged as compressed, but the answer names no compression");
+    }
+    return decompressAnswer(this.#encoding, packed, this.#reader.limit);
   }
 
   ended(call: ClientCall, trailers: FieldList | undefined): void {

@@ -1,3 +1,4 @@
+import { requestIsStream } from "../../../contract/index.ts";
 import { RpcError } from "../../../errors/index.ts";
 import { constantField, type HeaderField } from "../../../wire/index.ts";
 import type { ProtocolName } from "../call.ts";
@@ -61,8 +62,18 @@ export abstract class EnvelopedServerWire implements ServerWire, EnvelopeSink {
       if (this.#encoding === undefined) {
         throw new RpcError("internal", "a message is flagged as compressed, but the request names no compression");
       }
-      const plain = decompress(this.#encoding, bytes.subarray(start, end), this.#reader.limit);
-      call.message(decodeMessage(input, this.codec, plain, 0, plain.length), size);
+      const encoding = this.#encoding;
+      const unpack = (packed: Buffer): object => {
+        const plain = decompress(encoding, packed, this.#reader.limit);
+        return decodeMessage(input, this.codec, plain, 0, plain.length);
+      };
+      if (requestIsStream(call.method.kind)) {
+        // As it came: see PackedMessage.
+        const packed = Buffer.from(bytes.subarray(start, end));
+        call.packedMessage(() => unpack(packed), size);
+      } else {
+        call.message(unpack(bytes.subarray(start, end)), size);
+      }
     } else {
       throw new RpcError("invalid_argument", `a message has the unknown flags 0x${flags.toString(16)}`);
     }

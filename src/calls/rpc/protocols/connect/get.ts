@@ -1,6 +1,9 @@
 import { RpcError } from "../../../../errors/index.ts";
 import type { CodecName } from "../message.ts";
 
+/** With the alphabet of URLs or the ordinary one, padded or not. */
+const base64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
+
 /** A Connect GET: the message in the query. */
 export interface ConnectGetRequest {
   readonly codec: CodecName;
@@ -26,6 +29,9 @@ export function readConnectGet(target: string): ConnectGetRequest | RpcError {
   }
   if (message === null) return new RpcError("invalid_argument", "query parameter message is missing");
   const isBase64 = query.get("base64") === "1";
+  if (isBase64 && !base64.test(message)) {
+    return new RpcError("invalid_argument", "query parameter message is not valid base64");
+  }
   return {
     codec: encoding === "proto" ? "binary" : "json",
     encoding: query.get("compression") ?? undefined,
