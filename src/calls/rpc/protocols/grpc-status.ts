@@ -3,6 +3,7 @@ import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { StatusSchema } from "../../../contract/gen/google/rpc/status_pb.ts";
 import { codeFromGrpc, codeRow, RpcError } from "../../../errors/index.ts";
 import { constantField, type FieldList, HeaderField } from "../../../wire/index.ts";
+import type { ClientCall } from "../client-call.ts";
 import { appendFields, Metadata, metadataFromFields } from "../metadata.ts";
 import { encodeDetails } from "./details.ts";
 
@@ -66,6 +67,12 @@ export function readStatus(fields: FieldList | undefined): RpcError | undefined 
     // Details that do not decode are dropped: the status itself still counts (gRPC: best effort).
     return new RpcError(code, message, { metadata, retryAfterMs });
   }
+}
+
+/** Ends a call as trailers with `grpc-status` say. */
+export function finishWithStatus(call: ClientCall, trailers: FieldList | undefined): void {
+  if (trailers !== undefined) call.trailersArrived(() => metadataFromFields(trailers));
+  call.finish(readStatus(trailers));
 }
 
 function unpadded(bytes: Uint8Array): string {

@@ -3,7 +3,7 @@ import { constantField, FieldItems, type FieldList, HeaderField } from "../../..
 import type { ClientCall } from "../../client-call.ts";
 import { acceptedEncodings } from "../../compression.ts";
 import { checkGrpcType, EnvelopedClientWire } from "../enveloped-client.ts";
-import { finishWithStatus } from "../grpc/client.ts";
+import { finishWithStatus } from "../grpc-status.ts";
 import { type CodecName, unknownFlags } from "../message.ts";
 import { grpcTimeoutField } from "../timeout.ts";
 import { trailersFlag } from "./server.ts";

@@ -2,9 +2,8 @@ import type { RpcError } from "../../../../errors/index.ts";
 import { constantField, type FieldList, type HeaderField } from "../../../../wire/index.ts";
 import type { ClientCall } from "../../client-call.ts";
 import { acceptedEncodings } from "../../compression.ts";
-import { metadataFromFields } from "../../metadata.ts";
 import { checkGrpcType, EnvelopedClientWire } from "../enveloped-client.ts";
-import { readStatus } from "../grpc-status.ts";
+import { finishWithStatus } from "../grpc-status.ts";
 import { type CodecName, unknownFlags } from "../message.ts";
 import { grpcTimeoutField } from "../timeout.ts";
 
@@ -45,10 +44,4 @@ export class GrpcClientWire extends EnvelopedClientWire {
     // A head with the status is "trailers-only" where nothing follows; otherwise only real trailers count.
     finishWithStatus(call, this.hasBody || trailers !== undefined ? trailers : this.#trailersOnly);
   }
-}
-
-/** Ends a call as trailers with `grpc-status` say. */
-export function finishWithStatus(call: ClientCall, trailers: FieldList | undefined): void {
-  if (trailers !== undefined) call.trailersArrived(() => metadataFromFields(trailers));
-  call.finish(readStatus(trailers));
 }
