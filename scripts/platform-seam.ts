@@ -32,6 +32,7 @@ const members: Readonly<Record<string, string>> = {
 };
 
 const modules: Readonly<Record<string, string>> = {
+  cluster: "workers of the platform",
   net: "platform.network",
   tls: "platform.network",
   dgram: "platform.network",

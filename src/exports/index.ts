@@ -20,4 +20,6 @@ export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts
 export { ContractError } from "../contract/index.ts";
 export { type ErrorCode, type ErrorMetadata, isRpcError, RpcError, type RpcErrorOptions } from "../errors/index.ts";
 export { type Observer, type Platform, systemPlatform } from "../platform/index.ts";
-export { createServer, type Server, type ServerOptions } from "./server.ts";
+export type { ReadinessCheck } from "./health-routes.ts";
+export { createServer, type ServerOptions } from "./server.ts";
+export type { Server } from "./worker-server.ts";

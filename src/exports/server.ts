@@ -5,11 +5,19 @@ import {
   type Interceptor,
   type RpcLimits,
   RpcServer,
+  type RpcServerOptions,
   reflection,
 } from "../calls/rpc/index.ts";
-import type { Observer, Platform, TlsServerOptions } from "../platform/index.ts";
+import {
+  type Observer,
+  type Platform,
+  silentObserver,
+  systemPlatform,
+  type TlsServerOptions,
+} from "../platform/index.ts";
 import type { ListenerLimits } from "../wire/index.ts";
-import { healthRoutes } from "./health-routes.ts";
+import { healthRoutes, type ReadinessCheck } from "./health-routes.ts";
+import { type Server, serverInWorkers } from "./worker-server.ts";
 
 export interface ServerOptions {
   /** Made by `implement`. Health and reflection are added to them. */
@@ -23,11 +31,21 @@ export interface ServerOptions {
   readonly limits?: Partial<RpcLimits & ListenerLimits> | undefined;
   /** Serve gRPC reflection. @default true */
   readonly reflection?: boolean | undefined;
+  /**
+   * Processes that serve the port. They run the main module again; a dead one is replaced, with back-off.
+   * @default none but this one
+   */
+  readonly workers?: number | undefined;
+  /**
+   * What this service needs to work, by name: its database, its broker; never optional peers. `/readyz` asks each, for two
+   * seconds at most; one that throws makes it answer 503. What it resolves with is shown as `detail`.
+   */
+  readonly readiness?: Readonly<Record<string, ReadinessCheck>> | undefined;
+  /** When answers are compressed. @default `{ responses: "mirror", bytesMin: 1024 }` */
+  readonly compression?: RpcServerOptions["compression"];
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
-
-export type Server = RpcServer;
 
 /**
  * A server of one or more services: gRPC, gRPC-Web, Connect and the contract's REST routes on one port, with health
@@ -43,9 +61,11 @@ export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
   const extras = [health(services).implementation, ...(options.reflection === false ? [] : reflection(services))];
   const routes = new RestRoutes(options.services.map(({ service }) => service));
-  return new RpcServer({
+  const server = new RpcServer({
     ...options,
     services: [...options.services, ...extras],
-    http: [healthRoutes, restHandler(routes)],
+    http: [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)],
   });
+  if (options.workers === undefined) return server;
+  return serverInWorkers(server, options.workers, options.observer ?? silentObserver);
 }

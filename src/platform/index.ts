@@ -35,4 +35,11 @@ export type {
 export { type ObservedEvent, type Observer, silentObserver } from "./observer.ts";
 export type { Platform } from "./platform.ts";
 export type { Random } from "./random.ts";
-export { systemPlatform } from "./system/index.ts";
+export {
+  isWorkerProcess,
+  joinPrimary,
+  systemPlatform,
+  type WorkerAddress,
+  WorkerCrew,
+  type WorkerEnded,
+} from "./system/index.ts";

@@ -67,6 +67,7 @@ export class OrderStore implements Disposable {
   readonly #now: () => number;
   readonly #insert: StatementSync;
   readonly #selectById: StatementSync;
+  readonly #count: StatementSync;
   readonly #selectNewest: StatementSync;
   readonly #selectAfter: StatementSync;
 
@@ -80,6 +81,7 @@ export class OrderStore implements Disposable {
     this.#insert = this.#database.prepare(
       "INSERT OR IGNORE INTO orders (id, customer_id, items, status, created_at, total) VALUES (?, ?, ?, ?, ?, ?)",
     );
+    this.#count = this.#database.prepare("SELECT count(*) AS count FROM orders");
     this.#selectById = this.#database.prepare("SELECT * FROM orders WHERE id = ?");
     this.#selectNewest = this.#database.prepare(
       "SELECT * FROM orders WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?",
@@ -94,6 +96,11 @@ export class OrderStore implements Disposable {
   get(id: string): OrderRecord | undefined {
     const row = this.#selectById.get(id);
     return row === undefined ? undefined : recordOf(row as unknown as OrderRow);
+  }
+
+  /** How many orders there are. @throws when the database does not answer */
+  count(): number {
+    return Number(this.#count.get()?.["count"]);
   }
 
   /** Stores a new pending order. */

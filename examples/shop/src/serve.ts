@@ -3,7 +3,7 @@
  * calls under way, and when the supervisor that started it is gone.
  */
 import { join } from "node:path";
-import { createClient, createServer, type Implementation, implement } from "trunkline";
+import { createClient, createServer, type Implementation, implement, type ReadinessCheck } from "trunkline";
 import { customerHandlers } from "./customer-service.ts";
 import { CustomerService } from "./gen/customer/customer_pb.ts";
 import { OrderService } from "./gen/order/order_pb.ts";
@@ -26,10 +26,14 @@ const host = process.env.HOST ?? "127.0.0.1";
 // Disposed of by `stop`: the services outlive this module's evaluation.
 const resources = new AsyncDisposableStack();
 
+/** What `/readyz` asks. */
+const readiness: Record<string, ReadinessCheck> = {};
+
 function implementationOf(service: ServiceName): Implementation {
   switch (service) {
     case "order-service": {
       const store = resources.use(new OrderStore(join(stateFolder(offset), "orders.db")));
+      readiness["database"] = () => `${store.count()} orders`;
       const customers = createClient(CustomerService, `127.0.0.1:${portOf("customer-service", offset)}`);
       return implement(OrderService, orderHandlers({ store, customers }));
     }
@@ -40,7 +44,7 @@ function implementationOf(service: ServiceName): Implementation {
 
 const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | undefined)?.code;
 
-const server = createServer({ services: [implementationOf(name)] });
+const server = createServer({ services: [implementationOf(name)], readiness });
 const port = portOf(name, offset);
 try {
   await server.listen({ port, host });

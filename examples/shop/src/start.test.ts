@@ -40,6 +40,9 @@ test("npm start serves both services, names a taken port, and ends with 0 on a d
       assert.equal((await fetch(`http://127.0.0.1:${port}${path}`)).status, 200);
     }
   }
+  const ready = await fetch(`http://127.0.0.1:${orderPort}/readyz`);
+  const { checks } = (await ready.json()) as { checks: Record<string, { status: string }> };
+  assert.equal(checks["database"]?.status, "ready");
   const response = await fetch(`http://127.0.0.1:${orderPort}/order.OrderService/GetOrder`, {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -7,5 +7,7 @@ import { systemClock } from "./clock.ts";
 import { systemNetwork } from "./network.ts";
 import { systemRandom } from "./random.ts";
 
+export { isWorkerProcess, joinPrimary, type WorkerAddress, WorkerCrew, type WorkerEnded } from "./workers.ts";
+
 /** The default platform of everything. */
 export const systemPlatform: Platform = { clock: systemClock, random: systemRandom, network: systemNetwork };
