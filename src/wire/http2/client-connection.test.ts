@@ -54,6 +54,22 @@ test("a unary call: request in one write, response with trailers", () => {
   assert.equal(client.connection.activeExchanges, 0);
 });
 
+test("an end of stream that waits alone for the socket leaves as an empty frame", () => {
+  const client = new ClientUnderTest().open();
+  const { exchange } = call(client, false);
+  client.frames();
+  client.stream.hasRoom = false;
+  exchange.sendData(Buffer.from("question"), false);
+  assert.equal(client.frames().length, 1);
+  exchange.sendTrailers([]);
+  assert.equal(client.frames().length, 0);
+  client.stream.hasRoom = true;
+  client.connection.drained();
+  const [end, ...others] = client.frames();
+  assert.deepEqual(others, [], "the connection goes on");
+  assert.deepEqual([end?.type, end?.flags, end?.payload.length], [FrameType.data, Flag.endStream, 0]);
+});
+
 test("informational heads are not shown", () => {
   const client = new ClientUnderTest().open();
   const { recorder } = call(client);

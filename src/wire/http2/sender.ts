@@ -170,7 +170,8 @@ export class Sender {
       writer.ensure(frameHeaderBytes);
       putFrameHeader(writer.bytes, writer.position, length, FrameType.data, endsHere ? Flag.endStream : 0, stream.id);
       writer.position += frameHeaderBytes;
-      this.#movePayload(stream, length);
+      // An end alone has no queue.
+      if (length > 0) this.#movePayload(stream, length);
       this.#spend(stream, length);
     }
     if (!isLast) return;
