@@ -1,4 +1,26 @@
 /**
+ * Large memory that goes round instead of to the garbage collector: V8 starts a collection for every few MiB of buffers,
+ * and fresh pages cost as much as copying into them. Kept for the whole process, a few at most.
+ */
+const spares: Buffer[] = [];
+const sparesMax = 4;
+const spareBytesMin = 262_144;
+const spareBytesMax = 8_388_608;
+
+function largeMemory(bytes: number): Buffer {
+  if (bytes >= spareBytesMin) {
+    const index = spares.findIndex(({ length }) => length >= bytes);
+    if (index !== -1) return spares.splice(index, 1)[0] as Buffer;
+  }
+  return Buffer.allocUnsafeSlow(bytes);
+}
+
+/** Takes back what a {@link ByteWriter} had as `bytes`; nobody may look at it any more. */
+export function recycle(bytes: Buffer): void {
+  if (bytes.length >= spareBytesMin && bytes.length <= spareBytesMax && spares.length < sparesMax) spares.push(bytes);
+}
+
+/**
  * A growing byte buffer that is written from the front. Codecs and the wire share it, so that a message is encoded
  * straight into the memory that the socket sends.
  *
@@ -19,7 +41,7 @@ export class ByteWriter {
   }
 
   #grow(count: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.position + count));
+    const grown = largeMemory(Math.max(this.bytes.length * 2, this.position + count));
     this.bytes.copy(grown, 0, 0, this.position);
     this.bytes = grown;
   }

@@ -3,7 +3,7 @@
  * ambient context). Nothing outside this folder touches the real ones, so that a whole system can run on virtual ones.
  * Imports only `errors`. Start at `platform.ts`, then `system/`.
  */
-export { ByteWriter } from "./byte-writer.ts";
+export { ByteWriter, recycle } from "./byte-writer.ts";
 export type { Clock, Timer } from "./clock.ts";
 export {
   bindIterator,

@@ -1,15 +1,18 @@
 import { RpcError } from "../../errors/index.ts";
 
-/** What the reader hands on; `start` and `end` bound the payload in `bytes`, valid only during the call. */
 export interface EnvelopeSink {
-  envelope(flags: number, bytes: Buffer, start: number, end: number): void;
+  /**
+   * A message came: `start` and `end` bound the payload in `bytes`, which is valid only during the call, unless `isOwned`
+   * says that the memory belongs to this message alone.
+   */
+  envelope(flags: number, bytes: Buffer, start: number, end: number, isOwned: boolean): void;
 }
 
 /** Bytes before a payload: one of flags, four of length, big-endian (gRPC over HTTP/2, Connect streaming). */
 export const envelopeBytes = 5;
 
-/** Bytes reserved at once for a message that is cut, at most: later it grows fourfold. */
-const growthBytes = 256 * 1024;
+/** When so much of a message has come, memory is reserved for all of it. */
+const earnestBytes = 64 * 1024;
 
 /**
  * Cuts a body into length-prefixed messages. A message that lies whole in one chunk, the usual case, is handed on in
@@ -41,7 +44,7 @@ export class EnvelopeReader {
       const payload = position + envelopeBytes;
       if (end - payload < length) break;
       position = payload + length;
-      sink.envelope(chunk[payload - envelopeBytes] as number, chunk, payload, position);
+      sink.envelope(chunk[payload - envelopeBytes] as number, chunk, payload, position, false);
     }
     if (position < end) this.#keep(chunk, position, end);
   }
@@ -64,7 +67,7 @@ export class EnvelopeReader {
       const whole = this.#partial as Buffer;
       this.#partial = undefined;
       this.#filled = 0;
-      sink.envelope(whole[0] as number, whole, envelopeBytes, envelopeBytes + length);
+      sink.envelope(whole[0] as number, whole, envelopeBytes, envelopeBytes + length, true);
     }
     return position;
   }
@@ -73,8 +76,9 @@ export class EnvelopeReader {
     const needed = this.#filled + end - start;
     if (this.#partial === undefined || this.#partial.length < needed) {
       const total = this.#totalBytes(chunk, start, end);
-      const step = Math.max(4 * this.#filled, growthBytes);
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(total, step)));
+      const grown = Buffer.allocUnsafeSlow(
+        needed < earnestBytes ? Math.max(needed, Math.min(total, earnestBytes)) : total,
+      );
       this.#partial?.copy(grown, 0, 0, this.#filled);
       this.#partial = grown;
     }

@@ -15,6 +15,7 @@ import {
 import {
   AnySchema,
   anyPack,
+  BytesValueSchema,
   DurationSchema,
   FieldMaskSchema,
   FileDescriptorProtoSchema,
@@ -408,4 +409,21 @@ test("random schemas, messages and mutations have the referee's outcome", t => {
   for (let index = 0; index < 60; index++) compareWithReferee(seed + index, backends, 4, tally);
   assert.equal(tally.failures.length, 0, tally.failures.slice(0, 3).join("\n"));
   assert.equal(tally.passed, 60 * backends.length * 4 * 2);
+});
+
+test("of memory that nobody writes to again, large fields are views and small ones copies; otherwise all are copies", () => {
+  const codec = binaryCodec(BytesValueSchema);
+  const encode = (bytes: number): Buffer =>
+    Buffer.from(toBinary(BytesValueSchema, create(BytesValueSchema, { value: Buffer.alloc(bytes, 7) })));
+  for (const [bytes, isShared, isView] of [
+    [100_000, true, true],
+    [100, true, false],
+    [100_000, false, false],
+  ] as const) {
+    const memory = encode(bytes);
+    const { value } = codec.decode(memory, 0, memory.length, isShared);
+    assert.equal(value.buffer === memory.buffer, isView);
+    assert.equal(Object.getPrototypeOf(value), Uint8Array.prototype);
+    assert.deepEqual(value, new Uint8Array(bytes).fill(7));
+  }
 });

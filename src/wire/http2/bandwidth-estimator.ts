@@ -1,17 +1,16 @@
 /**
- * Estimates the bandwidth-delay product from the bytes that come between a ping and its answer, as grpc-go does: the
- * round trip is smoothed (mean of the first ten, then 0.9), bandwidth = bytes ÷ (1.5 × round trip). When the sample fills
- * two thirds of the estimate and the bandwidth is a new maximum, the window was the limit: the estimate becomes twice the
- * sample. It never shrinks.
+ * Finds the window that a connection needs: the bandwidth-delay product. A sample are the bytes that came from the last
+ * time the window was opened until a ping that left with the opening is answered. A peer that the window holds back has
+ * sent all of it by then; one that has nothing to send, or a slow line, has not. When the sample fills two thirds of the
+ * window, the window becomes twice the sample; it never shrinks.
+ *
+ * grpc-go, whose idea this is, also asks for a new maximum of the bandwidth. On a fast line one lucky round trip is never
+ * reached again, and the window stays small for good; what a large window costs is bounded by the limits anyway.
  */
 export class BandwidthEstimator {
   #estimateBytes: number;
   readonly #bytesMax: number;
   #sampleBytes = 0;
-  #sentAt = 0;
-  #samples = 0;
-  #roundTripMs = 0;
-  #bandwidthMax = 0;
   #isSampling = false;
 
   constructor(initialBytes: number, bytesMax: number) {
@@ -29,10 +28,9 @@ export class BandwidthEstimator {
     return this.#estimateBytes >= this.#bytesMax;
   }
 
-  /** The ping leaves now; `bytes` were received with the frame that caused it. */
-  begin(now: number, bytes: number): void {
+  /** The ping leaves now; `bytes` have come since the window was opened before. */
+  begin(bytes: number): void {
     this.#isSampling = true;
-    this.#sentAt = now;
     this.#sampleBytes = bytes;
   }
 
@@ -41,16 +39,10 @@ export class BandwidthEstimator {
   }
 
   /** The ping was answered. Answers the new estimate when it has grown, otherwise 0. */
-  end(now: number): number {
+  end(): number {
     if (!this.#isSampling) return 0;
     this.#isSampling = false;
-    const roundTripMs = Math.max(now - this.#sentAt, 0.01);
-    this.#samples++;
-    if (this.#samples < 10) this.#roundTripMs += (roundTripMs - this.#roundTripMs) / this.#samples;
-    else this.#roundTripMs += (roundTripMs - this.#roundTripMs) * 0.9;
-    const bandwidth = this.#sampleBytes / (this.#roundTripMs * 1.5);
-    if (bandwidth > this.#bandwidthMax) this.#bandwidthMax = bandwidth;
-    const isFull = this.#sampleBytes >= 0.66 * this.#estimateBytes && bandwidth === this.#bandwidthMax;
+    const isFull = this.#sampleBytes >= 0.66 * this.#estimateBytes;
     if (!isFull || this.isAtMaximum) return 0;
     this.#estimateBytes = Math.min(this.#sampleBytes * 2, this.#bytesMax);
     return this.#estimateBytes;

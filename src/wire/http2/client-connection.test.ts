@@ -70,6 +70,43 @@ test("an end of stream that waits alone for the socket leaves as an empty frame"
   assert.deepEqual([end?.type, end?.flags, end?.payload.length], [FrameType.data, Flag.endStream, 0]);
 });
 
+test("large pieces leave unharmed, however windows and the socket hold them back and memory goes round", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 700_000 }), isBlocked: fc.boolean() }), { maxLength: 6 }),
+      pieces => {
+        const client = new ClientUnderTest().open();
+        const { exchange } = call(client, false);
+        client.stream.takeBytes();
+        pieces.forEach(({ bytes, isBlocked }, index) => {
+          client.stream.hasRoom = !isBlocked;
+          client.stream.bufferedBytes = isBlocked ? 100_000 : 0;
+          const writer = exchange.beginData();
+          writer.ensure(bytes);
+          writer.bytes.fill(index + 1, writer.position, writer.position + bytes);
+          writer.position += bytes;
+          exchange.commitData(index === pieces.length - 1);
+          client.clock.advanceSync(0);
+          client.arrive(frame(FrameType.windowUpdate, 0, 1, uint32Bytes(200_000)));
+          client.arrive(frame(FrameType.windowUpdate, 0, 0, uint32Bytes(200_000)));
+          client.stream.bufferedBytes = 0;
+          client.connection.drained();
+        });
+        client.stream.hasRoom = true;
+        client.connection.drained();
+        client.arrive(frame(FrameType.windowUpdate, 0, 1, uint32Bytes(8_000_000)));
+        client.arrive(frame(FrameType.windowUpdate, 0, 0, uint32Bytes(8_000_000)));
+        client.clock.advanceSync(0);
+        const body = client.frames().filter(({ type }) => type === FrameType.data);
+        const received = Buffer.concat(body.map(({ payload }) => payload));
+        const expected = Buffer.concat(pieces.map(({ bytes }, index) => Buffer.alloc(bytes, index + 1)));
+        assert(received.equals(expected), `${received.length} of ${expected.length} bytes`);
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
 test("informational heads are not shown", () => {
   const client = new ClientUnderTest().open();
   const { recorder } = call(client);

@@ -244,19 +244,19 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     windows.estimator.received(frameBytes);
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
-      this.#payConnection(frameBytes);
+      this.#payConnection();
       this.#frameOnMissingStream(streamId, StreamInput.receiveData);
       return;
     }
     const effect = streamEffect(stream.state, StreamInput.receiveData);
     if (effect !== Effect.accept) {
-      this.#payConnection(frameBytes);
+      this.#payConnection();
       this.streamError(stream, effectCode(effect), "DATA behind the end");
       return;
     }
     stream.receiveWindow -= frameBytes;
     if (stream.receiveWindow < 0) {
-      this.#payConnection(frameBytes);
+      this.#payConnection();
       this.streamError(stream, ErrorCode.flowControlError, "DATA beyond the stream's window");
       return;
     }
@@ -264,7 +264,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     const isLast = (flags & Flag.endStream) !== 0;
     stream.bodyBytes += bytes;
     if (this.#bodyIsWrong(stream, isLast)) {
-      this.#payConnection(frameBytes);
+      this.#payConnection();
       this.streamError(stream, ErrorCode.protocolError, "DATA does not fit content-length, or comes before the head");
       return;
     }
@@ -273,7 +273,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     windows.unconsumedBytes += bytes;
     if (isLast) stream.state = nextStreamState(stream.state, StreamInput.receiveEnd);
     else if (bytes < frameBytes) this.#owe(stream, frameBytes - bytes);
-    this.#payConnection(frameBytes);
+    this.#payConnection();
     if (bytes > 0) stream.receiver.data(chunk, start, end);
     if (isLast && !this.isClosing) this.#receivedEnd(stream);
   }
@@ -497,7 +497,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
 
   #pingAnswered(kind: number): void {
     if (kind === PingKind.bandwidth) {
-      const estimate = this.windows.estimator.end(this.receivedAt);
+      const estimate = this.windows.estimator.end();
       if (estimate > 0) this.#growWindows(estimate);
     } else if (kind === PingKind.drain) this.drainAcknowledged();
   }
@@ -511,7 +511,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
       writeSettings(this.output.writer, [[Setting.initialWindowSize, this.windows.streamBytes]]);
       for (const stream of this.streams.values()) stream.receiveWindow += growth;
     }
-    this.#payConnection(0);
+    this.#payConnection();
   }
 
   protected sendPing(kind: keyof typeof PingKind): void {
@@ -540,7 +540,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
 
   // ---- windows ---------------------------------------------------------------------------------------------------
 
-  #payConnection(frameBytes: number): void {
+  #payConnection(): void {
     const { windows } = this;
     const increment = windows.increment();
     if (increment === 0) return;
@@ -548,7 +548,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     const { estimator } = windows;
     // Half a window has come: reason enough to measure. Small traffic is never measured, and never pings.
     if (!estimator.isSampling && !estimator.isAtMaximum) {
-      estimator.begin(this.receivedAt, frameBytes);
+      estimator.begin(increment);
       this.sendPing("bandwidth");
     }
     if (!this.isReceiving) this.scheduleFlush();
@@ -562,7 +562,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     this.windows.unconsumedBytes -= paid;
     if (this.#smallDataBytes > 0) this.#smallDataBytes = Math.max(0, this.#smallDataBytes - paid - smallFrameBytes);
     if (stream.state === StreamState.open || stream.state === StreamState.halfClosedLocal) this.#owe(stream, paid);
-    this.#payConnection(0);
+    this.#payConnection();
   }
 
   /** Announces window of a stream once half of it is owed. */
@@ -600,7 +600,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   #forgive(stream: Http2Stream): void {
     this.windows.unconsumedBytes -= stream.unconsumedBytes;
     stream.unconsumedBytes = 0;
-    this.#payConnection(0);
+    this.#payConnection();
   }
 
   /** Ends a stream with RST_STREAM by the application's wish. */

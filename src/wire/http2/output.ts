@@ -1,4 +1,4 @@
-import { type ByteStream, ByteWriter } from "../../platform/index.ts";
+import { type ByteStream, ByteWriter, recycle } from "../../platform/index.ts";
 
 /** A buffer above this is given back once what it held has left. */
 const keptBufferBytes = 16_384;
@@ -19,6 +19,9 @@ export class Output {
   #parts: Uint8Array[] = [];
   #partStart = 0;
   #referencedBytes = 0;
+  /** Memory by the payload that it was given away for. */
+  readonly #given = new WeakMap<Uint8Array, Buffer>();
+  #finished: Buffer[] = [];
 
   constructor(stream: ByteStream) {
     this.#stream = stream;
@@ -43,6 +46,29 @@ export class Output {
     this.#partStart = writer.position;
   }
 
+  /**
+   * Gives away the memory behind `start + skipped`, so that what was encoded there need not be copied; writing goes on at
+   * `start`, in new memory.
+   */
+  handOver(start: number, skipped: number): Uint8Array {
+    const { writer } = this;
+    const { bytes, position } = writer;
+    const waiting = start - this.#partStart;
+    writer.bytes = Buffer.allocUnsafeSlow(Math.max(keptBufferBytes, start + keptBufferBytes));
+    if (waiting > 0) bytes.copy(writer.bytes, this.#partStart, this.#partStart, start);
+    const payload = bytes.subarray(start + skipped, position);
+    this.#given.set(payload, bytes);
+    return payload;
+  }
+
+  /** All of `bytes` has been referenced: if it is memory that `handOver` gave, it can be used again after the next flush. */
+  finished(bytes: Uint8Array): void {
+    const memory = this.#given.get(bytes);
+    if (memory === undefined) return;
+    this.#given.delete(bytes);
+    this.#finished.push(memory);
+  }
+
   flush(): void {
     const { writer } = this;
     const stream = this.#stream;
@@ -61,11 +87,13 @@ export class Output {
     this.#partStart = 0;
     // The memory is ours again only when the stream has already passed it on, which is the rule on a socket with room.
     if (stream.bufferedBytes === 0) {
+      for (const memory of this.#finished) recycle(memory);
       if (writer.bytes.length > bufferBytesMax) writer.bytes = Buffer.allocUnsafeSlow(keptBufferBytes);
     } else {
       writer.bytes = Buffer.allocUnsafeSlow(Math.min(writer.bytes.length, keptBufferBytes));
     }
     writer.position = 0;
+    if (this.#finished.length > 0) this.#finished = [];
   }
 
   /** Gives large memory back when the connection has become quiet. */

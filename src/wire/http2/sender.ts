@@ -87,9 +87,12 @@ export class Sender {
       if (end) stream.endSent();
       return;
     }
-    const copy = writer.copyFrom(start + frameHeaderBytes);
+    const payload =
+      length < referenceBytesMin
+        ? writer.copyFrom(start + frameHeaderBytes)
+        : this.output.handOver(start, frameHeaderBytes);
     writer.position = start;
-    this.enqueue(stream, copy, end);
+    this.enqueue(stream, payload, end);
   }
 
   sendData(stream: Http2Stream, bytes: Uint8Array, end: boolean): void {
@@ -202,6 +205,7 @@ export class Sender {
       else {
         stream.queueOffset = 0;
         stream.queueIndex++;
+        if (chunk.length >= referenceBytesMin) output.finished(chunk);
       }
     }
     if (stream.queueIndex === stream.queue!.length) {

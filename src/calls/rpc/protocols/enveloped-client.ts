@@ -93,13 +93,13 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
     this.#reader.read(chunk, start, end, this);
   }
 
-  envelope(flags: number, bytes: Buffer, start: number, end: number): void {
+  envelope(flags: number, bytes: Buffer, start: number, end: number, isOwned: boolean): void {
     const call = this.#call as ClientCall; // set by data()
     if (call.isSettled) return;
     if (this.isComplete) throw new RpcError("internal", "more came after the end of the answer");
     const size = end - start + envelopeBytes;
     if (flags === 0) {
-      call.message(this.#decode(call, bytes, start, end), size);
+      call.message(this.#decode(call, bytes, start, end, isOwned), size);
     } else if (flags === compressedFlag && responseIsStream(call.method.kind)) {
       // As it came: see PackedMessage.
       const packed = Buffer.from(bytes.subarray(start, end));
@@ -115,11 +115,11 @@ export abstract class EnvelopedClientWire implements ClientWire, EnvelopeSink {
 
   #unpack(call: ClientCall, packed: Buffer): object {
     const plain = this.#decompress(packed);
-    return this.#decode(call, plain, 0, plain.length);
+    return this.#decode(call, plain, 0, plain.length, true);
   }
 
-  #decode(call: ClientCall, bytes: Buffer, start: number, end: number): object {
-    return decodeAnswer(call.method.output, call.settings.codec, bytes, start, end);
+  #decode(call: ClientCall, bytes: Buffer, start: number, end: number, isOwned: boolean): object {
+    return decodeAnswer(call.method.output, call.settings.codec, bytes, start, end, isOwned);
   }
 
   #decompress(packed: Buffer): Buffer {

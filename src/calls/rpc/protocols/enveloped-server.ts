@@ -51,13 +51,13 @@ export abstract class EnvelopedServerWire implements ServerWire, EnvelopeSink {
     this.#reader.read(chunk, start, end, this);
   }
 
-  envelope(flags: number, bytes: Buffer, start: number, end: number): void {
+  envelope(flags: number, bytes: Buffer, start: number, end: number, isOwned: boolean): void {
     const call = this.#call as ServerCall; // set by data()
     if (call.isSettled) return;
     const { input } = call.method;
     const size = end - start + envelopeBytes;
     if (flags === 0) {
-      call.message(decodeMessage(input, this.codec, bytes, start, end), size);
+      call.message(decodeMessage(input, this.codec, bytes, start, end, isOwned), size);
     } else if (flags === compressedFlag) {
       if (this.#encoding === undefined) {
         throw new RpcError("internal", "a message is flagged as compressed, but the request names no compression");
@@ -65,7 +65,7 @@ export abstract class EnvelopedServerWire implements ServerWire, EnvelopeSink {
       const encoding = this.#encoding;
       const unpack = (packed: Buffer): object => {
         const plain = decompress(encoding, packed, this.#reader.limit);
-        return decodeMessage(input, this.codec, plain, 0, plain.length);
+        return decodeMessage(input, this.codec, plain, 0, plain.length, true);
       };
       if (requestIsStream(call.method.kind)) {
         // As it came: see PackedMessage.

@@ -16,17 +16,22 @@ export function unknownFlags(flags: number): RpcError {
   return new RpcError("internal", `a message has the unknown flags 0x${flags.toString(16)}`);
 }
 
-/** Decodes one message. @throws RpcError invalid_argument with the codec's reason */
+/**
+ * Decodes one message.
+ * @param isOwned nobody writes to `bytes` again: the message may keep views on them
+ * @throws RpcError invalid_argument with the codec's reason
+ */
 export function decodeMessage(
   codecs: MessageCodecs,
   codec: CodecName,
   bytes: Buffer,
   start: number,
   end: number,
+  isOwned = false,
 ): object {
   try {
     return codec === "binary"
-      ? codecs.binary.decode(bytes, start, end)
+      ? codecs.binary.decode(bytes, start, end, isOwned)
       : codecs.json.decode(bytes.toString("utf8", start, end));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -41,9 +46,10 @@ export function decodeAnswer(
   bytes: Buffer,
   start: number,
   end: number,
+  isOwned = false,
 ): object {
   try {
-    return decodeMessage(codecs, codec, bytes, start, end);
+    return decodeMessage(codecs, codec, bytes, start, end, isOwned);
   } catch (error) {
     throw new RpcError("internal", (error as Error).message, { cause: error });
   }

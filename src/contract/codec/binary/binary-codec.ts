@@ -15,10 +15,11 @@ export interface BinaryCodec<T = Message> {
    */
   encode(message: object, writer: ByteWriter): void;
   /**
-   * Decodes `bytes[start, end)` to a genuine protobuf-es message that holds no reference to `bytes`.
+   * Decodes `bytes[start, end)` to a genuine protobuf-es message that holds no reference to `bytes`, unless `isShared`
+   * says that nobody writes to them again: then large fields of type `bytes` are views.
    * @throws CodecError for malformed input
    */
-  decode(bytes: Uint8Array, start: number, end: number): T;
+  decode(bytes: Uint8Array, start: number, end: number, isShared?: boolean): T;
 }
 
 class CompiledBinaryCodec implements BinaryCodec<unknown> {
@@ -40,13 +41,14 @@ class CompiledBinaryCodec implements BinaryCodec<unknown> {
     }
   }
 
-  decode(bytes: Uint8Array, start: number, end: number): unknown {
+  decode(bytes: Uint8Array, start: number, end: number, isShared = false): unknown {
     if (!(start >= 0 && start <= end && end <= bytes.length)) {
       throw new RangeError(`cannot decode bytes ${start}–${end} of ${bytes.length}`);
     }
     const cursor = this.#cursor;
     cursor.limit = end;
     cursor.depth = 0;
+    cursor.isShared = isShared;
     try {
       return this.#node.decode(bytes, start, end, cursor);
     } catch (failure) {

@@ -13,6 +13,8 @@ export class Cursor {
   limit = 0;
   /** Messages that enclose this position. */
   depth = 0;
+  /** Nobody writes to the bytes again, so that large fields may be views on them. */
+  isShared = false;
   /** Halves of the last 64-bit varint. */
   low = 0;
   high = 0;
@@ -184,10 +186,14 @@ export function readLength(bytes: Uint8Array, pos: number, cursor: Cursor): numb
   return length;
 }
 
+/** Below this, a field is copied rather than made to keep the memory of its whole message. */
+const viewBytesMin = 16_384;
+
 export function readBytes(bytes: Uint8Array, pos: number, cursor: Cursor): Uint8Array {
   const length = readLength(bytes, pos, cursor);
   const start = cursor.pos;
   cursor.pos = start + length;
+  if (cursor.isShared && length >= viewBytesMin) return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
   return copyBytes(bytes, start, start + length);
 }
 
