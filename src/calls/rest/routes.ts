@@ -3,6 +3,7 @@ import {
   CodecError,
   ContractError,
   type HttpBinding,
+  hasDuplicateMembers,
   type JsonCodec,
   jsonCodec,
   type Method,
@@ -127,6 +128,9 @@ export class RestRoute {
     } catch (error) {
       throw refused("", `the body is not JSON: ${(error as Error).message}`, "json.syntax");
     }
+    if (hasDuplicateMembers(body, parsed)) {
+      throw refused("", "the body has an object with two members of the same name", "json.duplicate_field");
+    }
     if (this.#bodyField !== undefined) {
       value[this.#bodyField.name] = parsed;
       return value;
@@ -152,7 +156,7 @@ export class RestRoute {
       const fields = findField(this.method.desc.input, name);
       const isBound =
         fields !== undefined &&
-        (fields[0] === this.#bodyField || this.#variables.some(bound => bound.at(-1) === fields.at(-1)));
+        (fields[0] === this.#bodyField || this.#variables.some(bound => isSamePath(bound, fields)));
       if (fields === undefined || isBound) throw refused(name, "is not a parameter of this route", "query.unknown");
       setParameter(value, fields, name, text);
     }
@@ -213,6 +217,11 @@ export class RestRoutes {
     }
     return allow.size === 0 ? { kind: "none" } : { kind: "wrong_verb", allow: [...allow] };
   }
+}
+
+/** The same field of the same message: recursive types have one field at many paths. */
+function isSamePath(one: readonly DescField[], other: readonly DescField[]): boolean {
+  return one.length === other.length && one.every((field, index) => field === other[index]);
 }
 
 /** What an absent field is in JSON. */

@@ -126,14 +126,17 @@ export function fits(template: Template, parts: readonly string[]): boolean {
   return true;
 }
 
-/** Sorts the more specific template first: at the first difference literal, then `*`, then `**`; longer, then with verb. */
+/**
+ * Sorts the more specific template first: with a verb (it fits no path without), then at the first difference literal, `*`,
+ * `**`, then the longer one.
+ */
 export function compareTemplates(a: Template, b: Template): number {
+  if ((a.verb === "") !== (b.verb === "")) return a.verb === "" ? 1 : -1;
   const rank = { literal: 0, one: 1, rest: 2 };
   const length = Math.min(a.segments.length, b.segments.length);
   for (let index = 0; index < length; index++) {
     const difference = rank[a.segments[index]?.kind ?? "rest"] - rank[b.segments[index]?.kind ?? "rest"];
     if (difference !== 0) return difference;
   }
-  if (a.segments.length !== b.segments.length) return b.segments.length - a.segments.length;
-  return b.verb.length - a.verb.length;
+  return b.segments.length - a.segments.length;
 }

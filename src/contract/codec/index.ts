@@ -5,4 +5,10 @@
  */
 export { type BinaryCodec, binaryCodec } from "./binary/index.ts";
 export { CodecError } from "./codec-error.ts";
-export { type JsonCodec, type JsonCodecOptions, type JsonDialect, jsonCodec } from "./json/index.ts";
+export {
+  hasDuplicateMembers,
+  type JsonCodec,
+  type JsonCodecOptions,
+  type JsonDialect,
+  jsonCodec,
+} from "./json/index.ts";

@@ -1,10 +1,21 @@
 import { CodecError } from "../codec-error.ts";
 
 /**
- * `JSON.parse` keeps the last of two members with one name and says nothing. In valid text every member has exactly one
- * colon outside strings, so a text with more of them than members were parsed has duplicates.
+ * Whether valid JSON has an object with two members of one name, of which `JSON.parse` keeps the last and says nothing.
+ * Every member has exactly one colon outside strings, so a text with more of them than `parsedMembers` has duplicates.
+ * There are no more colons outside strings than there are in all, and those are counted in native code: most texts are
+ * settled by that.
  */
-export function countMembers(text: string): number {
+export function hasDuplicates(text: string, parsedMembers: number): boolean {
+  let colons = 0;
+  for (let at = text.indexOf(":"); at !== -1; at = text.indexOf(":", at + 1)) {
+    if (++colons > parsedMembers) return countMembers(text) !== parsedMembers;
+  }
+  return false;
+}
+
+/** Colons outside strings. */
+function countMembers(text: string): number {
   let members = 0;
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index);
@@ -19,6 +30,11 @@ export function countMembers(text: string): number {
     }
   }
   return members;
+}
+
+/** The same for a caller that has the parsed value only. */
+export function hasDuplicateMembers(text: string, parsed: unknown): boolean {
+  return hasDuplicates(text, countParsed(parsed));
 }
 
 /** The members of a parsed value, at every depth. */

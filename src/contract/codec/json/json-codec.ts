@@ -4,7 +4,7 @@ import { type Backend, defaultBackend } from "../code-generation.ts";
 import { CodecError, within } from "../codec-error.ts";
 import type { Local } from "../plan.ts";
 import { type JsonDialect, protoJson } from "./dialect.ts";
-import { countMembers, duplicateKeys } from "./duplicate-keys.ts";
+import { duplicateKeys, hasDuplicates } from "./duplicate-keys.ts";
 import { type JsonNode, JsonNodes } from "./json-node.ts";
 
 /** Turns messages of one type into JSON and back. */
@@ -62,7 +62,7 @@ class CompiledJsonCodec implements JsonCodec<unknown> {
     } catch (failure) {
       throw within("", failure);
     }
-    if (countMembers(text) !== state.members) throw duplicateKeys();
+    if (hasDuplicates(text, state.members)) throw duplicateKeys();
     return message;
   }
 
