@@ -11,8 +11,9 @@ export interface EnvelopeSink {
 /** Bytes before a payload: one of flags, four of length, big-endian (gRPC over HTTP/2, Connect streaming). */
 export const envelopeBytes = 5;
 
-/** When so much of a message has come, memory is reserved for all of it. */
-const earnestBytes = 64 * 1024;
+/** Memory reserved for a cut message, as a multiple of what has come of it: an announcement alone reserves next to nothing. */
+const reserveTimes = 4;
+const reserveBytesMin = 1024;
 
 /**
  * Cuts a body into length-prefixed messages. A message that lies whole in one chunk, the usual case, is handed on in
@@ -76,9 +77,7 @@ export class EnvelopeReader {
     const needed = this.#filled + end - start;
     if (this.#partial === undefined || this.#partial.length < needed) {
       const total = this.#totalBytes(chunk, start, end);
-      const grown = Buffer.allocUnsafeSlow(
-        needed < earnestBytes ? Math.max(needed, Math.min(total, earnestBytes)) : total,
-      );
+      const grown = Buffer.allocUnsafeSlow(Math.min(total, Math.max(reserveTimes * needed, reserveBytesMin)));
       this.#partial?.copy(grown, 0, 0, this.#filled);
       this.#partial = grown;
     }
