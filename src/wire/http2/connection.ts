@@ -91,6 +91,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
   #stallTimer: Timer | undefined;
   #idleTimer: Timer | undefined;
   #lingerTimer: Timer | undefined;
+  #settingsTimer: Timer | undefined;
   #blockedAt = 0;
   #endedWith: Http2ConnectionError | undefined;
 
@@ -432,6 +433,8 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
       if (end !== start)
         throw new Http2ConnectionError(ErrorCode.frameSizeError, "SETTINGS acknowledgement with payload");
       this.settingsAcknowledged = true;
+      this.#settingsTimer?.cancel();
+      this.#settingsTimer = undefined;
       return;
     }
     if ((end - start) % 6 !== 0) throw new Http2ConnectionError(ErrorCode.frameSizeError, "SETTINGS is not 6n bytes");
@@ -870,6 +873,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     this.#block.stop();
     this.#stallTimer?.cancel();
     this.#idleTimer?.cancel();
+    this.#settingsTimer?.cancel();
     this.cancelRoleTimers();
   }
 
@@ -890,6 +894,9 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
     if (limits.windowBytes !== 65_535) settings.push([Setting.initialWindowSize, limits.windowBytes]);
     if (limits.frameBytesMax !== 16_384) settings.push([Setting.maxFrameSize, limits.frameBytesMax]);
     writeSettings(this.output.writer, settings);
+    this.#settingsTimer = this.clock.after(limits.settingsAckMs, () =>
+      this.fail(new Http2ConnectionError(ErrorCode.settingsTimeout, limitToken.settingsTimeout)),
+    );
     const increment = windows.connectionBytes - windows.available;
     if (increment > 0) {
       writeWindowUpdate(this.output.writer, 0, increment);
@@ -899,7 +906,7 @@ export abstract class Http2Connection implements ByteStreamHandler, FrameSink {
 }
 
 function abortReason(error: Http2ConnectionError): "draining" | "limit" | "protocol" | "timeout" {
-  if (error.token === limitToken.keepalive) return "timeout";
+  if (error.token === limitToken.keepalive || error.code === ErrorCode.settingsTimeout) return "timeout";
   if (error.code === ErrorCode.noError) return "draining";
   return error.code === ErrorCode.enhanceYourCalm ? "limit" : "protocol";
 }

@@ -347,3 +347,17 @@ test("garbage never throws out of data(), and the connection always ends or goes
     { numRuns: 1_500 },
   );
 });
+
+test("a peer that does not acknowledge our SETTINGS is given up with SETTINGS_TIMEOUT, one that does is not", () => {
+  const silent = new ServerUnderTest();
+  silent.connection.start();
+  silent.arrive(clientPreface, settingsFrame());
+  silent.clock.advanceSync(10_000);
+  const goaway = silent.goaway();
+  assert.equal(goaway?.code, ErrorCode.settingsTimeout);
+  assert.equal(goaway?.token, "settings_timeout");
+
+  const polite = new ServerUnderTest().open();
+  polite.clock.advanceSync(10_000);
+  assert.equal(polite.connection.isClosing, false);
+});

@@ -41,6 +41,8 @@ export interface Http2Limits {
   readonly prefaceMs: number;
   /** Time from HEADERS to the end of its block. Token `slow_headers`. */
   readonly headerBlockMs: number;
+  /** Time until the peer must have acknowledged our first SETTINGS: SETTINGS_TIMEOUT (RFC 9113, section 6.5.3). */
+  readonly settingsAckMs: number;
   /** Time that the socket may take nothing while output waits. Token `write_stalled`. */
   readonly writeStallMs: number;
   /** Time that a stream's data may wait for the peer's window. The stream is reset; token `window_stalled` for metrics. */
@@ -93,6 +95,7 @@ export const http2Limits: Http2Limits = {
   streamBufferLowBytes: 32 * kib,
   prefaceMs: 10_000,
   headerBlockMs: 10_000,
+  settingsAckMs: 10_000,
   writeStallMs: 30_000,
   windowStallMs: 60_000,
   idleMs: 300_000,
@@ -116,6 +119,7 @@ export const limitToken = {
   smallData: "small_data",
   slowPreface: "slow_preface",
   slowHeaders: "slow_headers",
+  settingsTimeout: "settings_timeout",
   writeStalled: "write_stalled",
   windowStalled: "window_stalled",
   keepalive: "keepalive_timeout",
