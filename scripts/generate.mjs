@@ -1,8 +1,10 @@
 // Generates TypeScript from the .proto files: the library's own and the shop's. Runs on Node >= 20.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { printProto } from "./print-proto.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -23,6 +25,11 @@ for (const file of googleProtos) {
   mkdirSync(dirname(target), { recursive: true });
   copyFileSync(join(root, "node_modules/google-proto-files", file), target);
 }
+
+// The rules of protovalidate: no npm package has their text, but one has their descriptor.
+const validateFile = join(root, ".build/validate/buf/validate/validate.proto");
+mkdirSync(dirname(validateFile), { recursive: true });
+writeFileSync(validateFile, printProto(file_buf_validate_validate.proto));
 
 /** @param {string} title @param {string[]} args */
 function buf(title, args) {
@@ -56,3 +63,4 @@ function generate(out, modules) {
 
 generate("src/contract/gen", [".build/google", "proto"]);
 generate("examples/shop/src/gen", ["examples/shop/proto"]);
+generate("test/gen", ["test/proto"]);

@@ -12,8 +12,14 @@ const nodeMajorMin = 20;
 
 /** What `npm ci` must have left behind: the Node that runs everything else comes from a script of its package. */
 const installed = ["node_modules/.package-lock.json", "node_modules/.bin/node", "node_modules/.bin/buf"];
-const generated = ["src/contract/gen", "examples/shop/src/gen"];
-const generatedFrom = ["proto", "examples/shop/proto", "scripts/generate.mjs", "package-lock.json"];
+const generated = ["src/contract/gen", "examples/shop/src/gen", "test/gen"];
+const generatedFrom = [
+  "proto",
+  "examples/shop/proto",
+  "scripts/generate.mjs",
+  "scripts/print-proto.mjs",
+  "package-lock.json",
+];
 
 /** @param {string} message */
 function say(message) {

@@ -11,6 +11,7 @@ import {
 import { type Duration, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type ErrorCode, errorCodes, isErrorCode } from "../errors/index.ts";
 import { binaryCodec, type JsonDialect, jsonCodec } from "./codec/index.ts";
+import { ContractError } from "./contract-error.ts";
 import { http as httpOption } from "./gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "./gen/google/api/http_pb.ts";
 import {
@@ -33,13 +34,6 @@ import type {
   RestOptions,
   Service,
 } from "./method.ts";
-
-/**
- * A contract that cannot be served: an option with a value that means nothing. The message names file, element, value.
- */
-export class ContractError extends Error {
-  override readonly name = "ContractError";
-}
 
 const services = new WeakMap<DescService, Service>();
 

@@ -5,7 +5,8 @@
  */
 export type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
 export { binaryCodec, CodecError, hasDuplicateMembers, jsonCodec } from "./codec/index.ts";
-export { ContractError, compileService } from "./compile.ts";
+export { compileService } from "./compile.ts";
+export { ContractError } from "./contract-error.ts";
 export {
   type AuthOptions,
   type CallKind,
@@ -20,3 +21,4 @@ export {
   responseIsStream,
   type Service,
 } from "./method.ts";
+export { hasRules, type RuleViolation, type Validate, validation } from "./validation.ts";

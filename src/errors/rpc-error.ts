@@ -19,6 +19,10 @@ export interface RpcErrorOptions {
   readonly retryAfterMs?: number | undefined;
   /** `true` when the request certainly had no effect at the peer, so that repeating it is safe. */
   readonly unprocessed?: boolean | undefined;
+  /** The status of a REST answer where the code's own does not say enough, for example 413 or 422. */
+  readonly httpStatus?: number | undefined;
+  /** URI that names the kind of problem in a REST answer (RFC 9457, `type`). @default "about:blank" */
+  readonly problemType?: string | undefined;
 }
 
 const tag = Symbol.for("trunkline.RpcError");
@@ -37,6 +41,8 @@ export class RpcError extends Error {
   readonly metadata: ErrorMetadata;
   readonly retryAfterMs: number | undefined;
   readonly unprocessed: boolean;
+  readonly httpStatus: number | undefined;
+  readonly problemType: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: RpcErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -46,6 +52,8 @@ export class RpcError extends Error {
     this.metadata = options.metadata ?? {};
     this.retryAfterMs = options.retryAfterMs;
     this.unprocessed = options.unprocessed ?? false;
+    this.httpStatus = options.httpStatus;
+    this.problemType = options.problemType;
   }
 
   /** Marks instances so that copies of this package in one process recognise each other's errors. */

@@ -1,4 +1,4 @@
-import { RestRoutes, restHandler } from "../calls/rest/index.ts";
+import { notFoundHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
   health,
   type Implementation,
@@ -64,7 +64,11 @@ export function createServer(options: ServerOptions): Server {
   const server = new RpcServer({
     ...options,
     services: [...options.services, ...extras],
-    http: [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)],
+    http: [
+      healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform),
+      restHandler(routes),
+      notFoundHandler,
+    ],
   });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);

@@ -1,7 +1,7 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
-import { RestRequestError } from "./problem.ts";
+import { refused } from "./problem.ts";
 
-type JsonObject = { [name: string]: unknown };
+export type JsonObject = { [name: string]: unknown };
 
 /** Well-known messages that are one JSON string or value, and so may be a path or query parameter. */
 const scalarMessages =
@@ -80,19 +80,24 @@ function jsonOf(field: DescField, text: string, name: string): unknown {
     if (text === "true" || text === "false") return text === "true";
     throw refused(name, `is "${text}", expected true or false`, "query.type");
   }
+  // Text that other readers of numbers take for hexadecimal or octal means something else to them.
+  if (type !== undefined && isNumeric(type) && /^[+-]?0[xob]/i.test(text)) {
+    throw refused(name, `is "${text}", expected a decimal number`, `${ScalarType[type].toLowerCase()}.type`);
+  }
   const isEnum = field.fieldKind === "enum" || (field.fieldKind === "list" && field.listKind === "enum");
   // ProtoJSON reads numbers from strings; enums need a number to be one.
   if (isEnum && /^-?[0-9]{1,10}$/.test(text)) return Number(text);
   return text;
 }
 
+function isNumeric(type: ScalarType): boolean {
+  return type !== ScalarType.STRING && type !== ScalarType.BYTES && type !== ScalarType.BOOL;
+}
+
 /** The scalar inside a wrapper message or a list. */
 function wrapped(field: DescField): ScalarType | undefined {
   if (field.fieldKind === "list" && field.listKind === "scalar") return field.scalar;
   const message = field.fieldKind === "message" || field.fieldKind === "list" ? field.message : undefined;
-  return message?.typeName === "google.protobuf.BoolValue" ? ScalarType.BOOL : undefined;
-}
-
-export function refused(field: string, problem: string, rule: string): RestRequestError {
-  return new RestRequestError(field === "" ? problem : `${field} ${problem}`, [{ field, message: problem, rule }]);
+  const inner = message?.fields[0];
+  return message?.typeName.endsWith("Value") === true && inner?.fieldKind === "scalar" ? inner.scalar : undefined;
 }

@@ -59,10 +59,10 @@ function answer(table: RestRoutes, verb: string, target: string, body?: string):
   const match = table.match(verb, target);
   assert.equal(match.kind, "match", target);
   if (match.kind !== "match") return undefined;
-  const { $typeName: _, ...message } = match.route.request(match.captures, match.query, body) as unknown as Record<
-    string,
-    unknown
-  >;
+  const { $typeName: _, ...message } = match.route.request(
+    match.route.parameters(match.segments, match.query),
+    body === undefined ? undefined : Buffer.from(body),
+  ) as unknown as Record<string, unknown>;
   return [match.route.method.name, message];
 }
 

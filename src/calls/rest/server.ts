@@ -1,140 +1,157 @@
+import { requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
-import { constantField, HeaderField, type ServerExchange } from "../../wire/index.ts";
+import { HeaderField, type ServerExchange } from "../../wire/index.ts";
+import { discardBody, encodings, type HttpHandler, isEncoding, type RpcServer } from "../rpc/index.ts";
+import { acceptedType } from "./negotiation.ts";
+import { refused } from "./problem.ts";
 import {
-  appendFields,
-  discardBody,
-  type HttpHandler,
-  Metadata,
-  type RpcServer,
-  type ServerCall,
-  type ServerWire,
-  WholeBody,
-} from "../rpc/index.ts";
-import { problem, statusPhrase } from "./problem.ts";
-import type { RestRoute, RestRoutes } from "./routes.ts";
+  MessageLines,
+  MessagePieces,
+  type RequestBody,
+  type RequestHead,
+  SingleMessage,
+  unsupportedType,
+} from "./request-body.ts";
+import { respondProblem } from "./respond-error.ts";
+import type { RestRoute } from "./route.ts";
+import type { RestRoutes } from "./routes.ts";
+import { RestStreamWire, type StreamFormat } from "./stream-wire.ts";
+import { RestUnaryWire } from "./unary-wire.ts";
 
-const json = constantField("content-type", "application/json");
-const problemType = constantField("content-type", "application/problem+json");
+const ndjsonTypes = ["application/x-ndjson", "application/ndjson", "application/jsonl"];
+const streamFormats: readonly StreamFormat[] = ["application/x-ndjson", "text/event-stream"];
 
-/** A call that came by one of the contract's `google.api.http` routes. */
-class RestServerWire implements ServerWire {
-  readonly protocol = "rest";
-  readonly #route: RestRoute;
-  readonly #captures: readonly string[];
-  readonly #query: string;
-  readonly #body: WholeBody;
-  #hasBody = false;
-
-  constructor(route: RestRoute, captures: readonly string[], query: string, bodyBytesMax: number) {
-    this.#route = route;
-    this.#captures = captures;
-    this.#query = query;
-    this.#body = new WholeBody(bodyBytesMax);
-  }
-
-  data(_call: ServerCall, chunk: Buffer, start: number, end: number): void {
-    this.#hasBody = true;
-    this.#body.append(chunk, start, end);
-  }
-
-  ended(call: ServerCall): void {
-    const text = this.#route.wantsBody && this.#hasBody ? this.#body.bytes().toString("utf8") : undefined;
-    call.message(this.#route.request(this.#captures, this.#query, text), 0);
-  }
-
-  respond(call: ServerCall, message: object): void {
-    const fields = [json];
-    const location = this.#route.location(message);
-    if (location !== undefined) fields.push(new HeaderField("location", location));
-    if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
-    call.exchange.respond(this.#route.successStatus, fields, this.#route.response(message));
-  }
-
-  send(): void {
-    throw new Error("a REST route answers once");
-  }
-
-  finish(call: ServerCall, error: RpcError | undefined): void {
-    if (error === undefined) return;
-    const fields: HeaderField[] = [];
-    if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
-    appendFields(fields, new Metadata(error.metadata));
-    respondProblem(call.exchange, error, fields);
-  }
-}
-
-function respondProblem(
-  exchange: ServerExchange,
-  error: RpcError,
-  fields: readonly HeaderField[],
-  status?: number,
-): void {
-  const target = exchange.path.value;
-  const query = target.indexOf("?");
-  const answer = problem(error, query === -1 ? target : target.slice(0, query));
-  const extra = [problemType, ...fields];
-  if (error.retryAfterMs !== undefined && error.retryAfterMs >= 0) {
-    extra.push(new HeaderField("retry-after", String(Math.ceil(error.retryAfterMs / 1000))));
-  }
-  if (status === undefined) {
-    exchange.respond(answer.status, extra, answer.body);
-    return;
-  }
-  exchange.respond(status, extra, JSON.stringify({ ...JSON.parse(answer.body), status, title: statusPhrase(status) }));
-}
-
-/** Serves the routes; also answers, as problems, for paths and verbs that there are not. The last of the handlers. */
+/** Serves the contract's routes; answers `false` for paths that have none. */
 export function restHandler(routes: RestRoutes): HttpHandler {
   return (exchange: ServerExchange, server: RpcServer) => {
-    const verb = exchange.method === "HEAD" ? "GET" : exchange.method;
-    const match = routes.match(verb, exchange.path.value);
+    const isHead = exchange.method === "HEAD";
+    const match = routes.match(isHead ? "GET" : exchange.method, exchange.path.value);
     switch (match.kind) {
       case "none":
-        discardBody(exchange);
-        respondProblem(exchange, new RpcError("not_found", `nothing is served at ${exchange.path.value}`), []);
+        return false;
+      case "wrong_verb":
+        wrongVerb(exchange, match.allow);
         return true;
-      case "wrong_verb": {
-        discardBody(exchange);
-        const allow = new HeaderField("allow", [...match.allow, "OPTIONS"].join(", "));
-        if (verb === "OPTIONS") exchange.respond(204, [allow], undefined);
-        else
-          respondProblem(
-            exchange,
-            new RpcError("unimplemented", `${verb} is not among the methods of this path`),
-            [allow],
-            405,
-          );
-        return true;
-      }
       case "match": {
-        const { route, captures, query } = match;
+        const { route, segments, query } = match;
         const served = server.servedMethod(route.method.path);
         if (served === undefined) return false;
-        if (route.wantsBody && !isJson(exchange.fields.get("content-type"))) {
-          discardBody(exchange);
-          const error = new RpcError("invalid_argument", "the body must be application/json");
-          respondProblem(exchange, error, [new HeaderField("accept", "application/json")], 415);
+        const { fields } = exchange;
+        const encoding = fields.get("content-encoding");
+        const head: RequestHead = {
+          route,
+          segments,
+          query,
+          contentType: fields.get("content-type") ?? "",
+          encoding: encoding === undefined || encoding === "identity" ? undefined : encoding.trim().toLowerCase(),
+          bodyBytesMax: route.method.policy.requestBytesMax ?? server.receiveBytesMax,
+        };
+        const body = requestBody(exchange, head);
+        if (body instanceof Refusal) {
+          refuse(exchange, body);
           return true;
         }
-        const limit = route.method.policy.requestBytesMax ?? server.receiveBytesMax;
-        server.serve(exchange, served, new RestServerWire(route, captures, query, limit), () => timeoutOf(exchange));
+        const format = answerFormat(route, fields.get("accept"));
+        if (format instanceof Refusal) {
+          refuse(exchange, format);
+        } else if (format === "whole") {
+          server.serve(exchange, served, new RestUnaryWire(route, body), () => timeoutOf(exchange));
+        } else if (isHead) {
+          // Running a stream to throw it away would only cost.
+          discardBody(exchange);
+          const type = format === "bytes" ? [] : [new HeaderField("content-type", format)];
+          exchange.respond(route.successStatus, type, undefined);
+        } else {
+          server.serve(exchange, served, new RestStreamWire(route, body, format), () => timeoutOf(exchange));
+        }
         return true;
       }
     }
   };
 }
 
-/** JSON by media type, in UTF-8; a body without a type counts as JSON. */
-function isJson(contentType: string | undefined): boolean {
-  if (contentType === undefined) return true;
-  return /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i.test(contentType.trim());
+/** Answers, as a problem, for a path that nobody serves. The last of the handlers. */
+export const notFoundHandler: HttpHandler = exchange => {
+  discardBody(exchange);
+  const path = exchange.path.value;
+  const shown = path.length > 200 ? `${path.slice(0, 200)}…` : path;
+  respondProblem(exchange, new RpcError("not_found", `nothing is served at ${shown}`), []);
+  return true;
+};
+
+/** An answer that needs no call: the error, and fields that say what would be right. */
+class Refusal {
+  readonly error: RpcError;
+  readonly fields: readonly HeaderField[];
+
+  constructor(error: RpcError, fields: readonly HeaderField[] = []) {
+    this.error = error;
+    this.fields = fields;
+  }
+}
+
+function refuse(exchange: ServerExchange, { error, fields }: Refusal): void {
+  discardBody(exchange);
+  respondProblem(exchange, error, fields);
+}
+
+function wrongVerb(exchange: ServerExchange, allow: readonly string[]): void {
+  discardBody(exchange);
+  const field = new HeaderField("allow", [...allow, "OPTIONS"].join(", "));
+  if (exchange.method === "OPTIONS") {
+    exchange.respond(204, [field], undefined);
+    return;
+  }
+  const reason = `${exchange.method} is not among the methods of this path: ${field.value}`;
+  respondProblem(exchange, new RpcError("unimplemented", reason, { httpStatus: 405 }), [field]);
+}
+
+/** How the body of a request is read, by its route and content type. */
+function requestBody(exchange: ServerExchange, head: RequestHead): RequestBody | Refusal {
+  const { route, contentType, encoding } = head;
+  const isStream = requestIsStream(route.method.kind);
+  if (route.bodyKind === "none") return new SingleMessage(head);
+  if (encoding !== undefined && (isStream || !isEncoding(encoding))) {
+    const accepted = isStream ? "identity" : encodings.join(", ");
+    const error = refused("", `the content coding must be one of ${accepted}`, "content_encoding", { httpStatus: 415 });
+    return new Refusal(error, [new HeaderField("accept-encoding", accepted)]);
+  }
+  if (route.bodyKind === "http-body") return isStream ? new MessagePieces(head) : new SingleMessage(head);
+  const media = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  const expected = isStream ? ndjsonTypes : ["application/json"];
+  const isFitting = isStream ? ndjsonTypes.includes(media) : /^application\/(.+\+)?json$/.test(media);
+  // A browser sends a body without a type across origins and asks nobody.
+  const isUntyped = contentType === "" && (exchange.bodyIsAbsent || exchange.fields.get("origin") === undefined);
+  if ((isFitting && hasUtf8(contentType)) || isUntyped) {
+    return isStream ? new MessageLines(head) : new SingleMessage(head);
+  }
+  return new Refusal(unsupportedType(expected), [new HeaderField("accept", expected.join(", "))]);
+}
+
+/** JSON between systems is UTF-8 (RFC 8259, section 8.1). */
+function hasUtf8(contentType: string): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
+  return charset === undefined || /^(utf-?8|us-ascii)$/i.test(charset);
+}
+
+/** How the answer is written: whole, or as a stream in the format that the client likes best. */
+function answerFormat(route: RestRoute, accept: string | undefined): "whole" | StreamFormat | Refusal {
+  const isStream = responseIsStream(route.method.kind);
+  // Only the message itself says what its type is.
+  if (route.responseKind === "http-body") return isStream ? "bytes" : "whole";
+  if (accept === undefined) return isStream ? "application/x-ndjson" : "whole";
+  const available = isStream ? streamFormats : ["application/json"];
+  const type = acceptedType(accept, available);
+  if (type !== undefined) return isStream ? (type as StreamFormat) : "whole";
+  const reason = `the answer is ${available.join(" or ")}, which the request does not accept`;
+  return new Refusal(refused("", reason, "accept", { httpStatus: 406 }));
 }
 
 function timeoutOf(exchange: ServerExchange): number | undefined {
   const text = exchange.fields.get("x-request-timeout-ms");
   if (text === undefined) return undefined;
   if (!/^[0-9]{1,10}$/.test(text)) {
-    throw new RpcError("invalid_argument", `x-request-timeout-ms "${text}" is not 1 to 10 digits`);
+    throw refused("x-request-timeout-ms", "must be 1 to 10 digits", "header.timeout");
   }
   return Number(text);
 }

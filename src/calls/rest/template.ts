@@ -35,6 +35,8 @@ export function parseTemplate(text: string, where: string): Template {
   if (!text.startsWith("/")) fail('must begin with "/"');
   const segments: Segment[] = [];
   const variables: Variable[] = [];
+  // The grammar asks for a segment, but gateways serve the root as well.
+  if (text === "/") return { segments, variables, verb: "" };
   let position = 1;
 
   const segment = (): void => {
@@ -107,36 +109,4 @@ export function percentDecode(text: string, keepSlashes = false): string | undef
   } catch {
     return undefined;
   }
-}
-
-/**
- * The raw segments of a path that fits the template, variables still encoded; `undefined` when it does not fit.
- * `parts` are the path's segments without the verb.
- */
-export function fits(template: Template, parts: readonly string[]): boolean {
-  const { segments } = template;
-  const last = segments.at(-1);
-  const isOpen = last?.kind === "rest";
-  if (isOpen ? parts.length < segments.length - 1 : parts.length !== segments.length) return false;
-  for (const [index, segment] of segments.entries()) {
-    if (segment.kind === "rest") return true;
-    const part = parts[index] as string; // as many parts as segments
-    if (segment.kind === "literal" ? percentDecode(part) !== segment.text : part === "") return false;
-  }
-  return true;
-}
-
-/**
- * Sorts the more specific template first: with a verb (it fits no path without), then at the first difference literal, `*`,
- * `**`, then the longer one.
- */
-export function compareTemplates(a: Template, b: Template): number {
-  if ((a.verb === "") !== (b.verb === "")) return a.verb === "" ? 1 : -1;
-  const rank = { literal: 0, one: 1, rest: 2 };
-  const length = Math.min(a.segments.length, b.segments.length);
-  for (let index = 0; index < length; index++) {
-    const difference = rank[a.segments[index]?.kind ?? "rest"] - rank[b.segments[index]?.kind ?? "rest"];
-    if (difference !== 0) return difference;
-  }
-  return b.segments.length - a.segments.length;
 }

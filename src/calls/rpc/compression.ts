@@ -86,7 +86,8 @@ export function decompress(encoding: string, bytes: Uint8Array, limit: number): 
     }
   } catch (error) {
     if (error instanceof RangeError) {
-      throw new RpcError("resource_exhausted", `message exceeds the limit of ${limit} bytes after decompression`);
+      const reason = `message exceeds the limit of ${limit} bytes after decompression`;
+      throw new RpcError("resource_exhausted", reason, { httpStatus: 413 });
     }
     throw new RpcError("invalid_argument", `message is not valid ${encoding}`, { cause: error });
   }

@@ -14,9 +14,11 @@ export {
 } from "./call.ts";
 export { type Client, type ClientOptions, createClient } from "./client.ts";
 export type { CallOptions } from "./client-call.ts";
+export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
 export { discardBody } from "./discard-body.ts";
 export { type HealthState, health, type ServingStatus } from "./health.ts";
 export { type Handler, type Handlers, type Implementation, implement } from "./implement.ts";
+export { InvalidRequestError } from "./invalid-request.ts";
 export { type RpcLimits, rpcLimits } from "./limits.ts";
 export { appendFields, Metadata, type MetadataInit, type MetadataValue } from "./metadata.ts";
 export { WholeBody } from "./protocols/whole-body.ts";

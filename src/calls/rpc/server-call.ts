@@ -1,8 +1,9 @@
-import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
+import { type Method, requestIsStream, responseIsStream, type Validate } from "../../contract/index.ts";
 import { isRpcError, RpcError } from "../../errors/index.ts";
 import { bindIterator, type Clock, type Observer, runInContext, type Timer } from "../../platform/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
 import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
+import { InvalidRequestError } from "./invalid-request.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { type Metadata, metadataFromFields } from "./metadata.ts";
 
@@ -13,6 +14,8 @@ export type AnyHandler = (request: never, call: ServerCall) => unknown;
 export interface ServedMethod {
   readonly method: Method;
   readonly handler: AnyHandler;
+  /** The rules of the contract that every request message must keep; `undefined`: there are none. */
+  readonly validate?: Validate | undefined;
 }
 
 /** The protocol's side of a server call. One object per call: it parses what comes and frames what goes. */
@@ -89,6 +92,7 @@ export class ServerCall extends CallState implements BodyReceiver {
   readonly host: CallHost;
   readonly wire: ServerWire;
   readonly #handler: AnyHandler;
+  readonly #validate: Validate | undefined;
   #metadata: Metadata | undefined;
   #timer: Timer | undefined;
   #queue: MessageQueue | undefined;
@@ -111,6 +115,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.exchange = exchange;
     this.wire = wire;
     this.#handler = served.handler;
+    this.#validate = served.validate;
   }
 
   get peer(): Peer {
@@ -180,8 +185,9 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.#unpaid = 0;
   }
 
-  /** A whole message arrived; `bytes` is what it took on the wire. */
-  message(message: unknown, bytes: number): void {
+  /** A whole message arrived; `bytes` is what it took on the wire. @throws InvalidRequestError by the contract's rules */
+  message(message: object, bytes: number): void {
+    if (this.#validate !== undefined && !(message instanceof PackedMessage)) this.#check(message, this.#validate);
     this.#messages++;
     if (this.#queue !== undefined) {
       const held = Math.min(bytes, this.#unpaid);
@@ -195,16 +201,29 @@ export class ServerCall extends CallState implements BodyReceiver {
   }
 
   /** A whole message of a stream arrived that is still compressed; `unpack` may throw an `RpcError`. */
-  packedMessage(unpack: () => unknown, bytes: number): void {
+  packedMessage(unpack: () => object, bytes: number): void {
     const message = new PackedMessage(() => {
       try {
-        return unpack();
+        const unpacked = unpack();
+        if (this.#validate !== undefined) this.#check(unpacked, this.#validate);
+        return unpacked;
       } catch (error) {
         this.fail(asRpcError(error));
         throw error;
       }
     });
     this.message(message, bytes);
+  }
+
+  #check(message: object, validate: Validate): void {
+    let violations: ReturnType<Validate>;
+    try {
+      violations = validate(message);
+    } catch (error) {
+      this.#report(error);
+      throw error;
+    }
+    if (violations.length > 0) throw new InvalidRequestError(violations);
   }
 
   ended(): void {

@@ -1,3 +1,4 @@
+import { type Method, type Validate, validation } from "../../contract/index.ts";
 import { codeRow, RpcError } from "../../errors/index.ts";
 import {
   type Observer,
@@ -51,6 +52,8 @@ export interface RpcServerOptions {
   readonly limits?: Partial<RpcLimits & ListenerLimits> | undefined;
   /** When answers are compressed. @default `{ responses: "mirror", bytesMin: 1024 }` */
   readonly compression?: Partial<ResponseCompression> | undefined;
+  /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
+  readonly validation?: boolean | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -78,6 +81,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
   readonly services: readonly Implementation[];
   readonly #options: RpcServerOptions;
   readonly #methods = new Map<string, ServedMethod>();
+  readonly #rulesLoading: Promise<void>[] = [];
   readonly #handlersPerConnectionMax: number;
   #activeCalls = 0;
   #listener: Listener | undefined;
@@ -102,9 +106,27 @@ export class RpcServer implements CallHost, AsyncDisposable {
         if (this.#methods.has(served.method.path)) {
           throw new TypeError(`createServer: the service ${service.typeName} is given twice`);
         }
-        this.#methods.set(served.method.path, served);
+        this.#methods.set(served.method.path, options.validation === false ? served : this.#validated(served));
       }
     }
+  }
+
+  /** The method behind the rules of its contract. Until they are loaded it answers nobody. */
+  #validated(served: ServedMethod): ServedMethod {
+    const loading = validation(served.method.desc.input);
+    if (loading === undefined) return served;
+    const guarded: { method: Method; handler: ServedMethod["handler"]; validate: Validate } = {
+      ...served,
+      validate: () => {
+        throw new RpcError("unavailable", "the server has not finished its start");
+      },
+    };
+    this.#rulesLoading.push(
+      loading.then(validate => {
+        guarded.validate = validate;
+      }),
+    );
+    return guarded;
   }
 
   /** Draining or closed: readiness probes should say no. */
@@ -117,10 +139,14 @@ export class RpcServer implements CallHost, AsyncDisposable {
     return this.#activeCalls;
   }
 
-  /** @throws (rejects) when the port is taken, naming host and port; when the server listens already */
+  /**
+   * @throws (rejects) when the port is taken, naming host and port; when the server listens already; ContractError for rules
+   * of the contract that cannot be evaluated
+   */
   async listen(options: ServerListenOptions): Promise<{ readonly host: string; readonly port: number }> {
     if (this.#listener !== undefined) throw new Error(`the server listens already, on port ${this.#listener.port}`);
     const { tls, allowPlaintext, limits, observer, platform } = this.#options;
+    await Promise.all(this.#rulesLoading);
     this.#listener = await listen({
       handler: exchange => this.handle(exchange),
       host: options.host,

@@ -13,7 +13,8 @@ export class WholeBody {
   /** @throws RpcError resource_exhausted */
   append(chunk: Buffer, start: number, end: number): void {
     if (this.#writer.position + end - start > this.limit) {
-      throw new RpcError("resource_exhausted", `message exceeds the limit of ${this.limit} bytes`);
+      const reason = `message exceeds the limit of ${this.limit} bytes`;
+      throw new RpcError("resource_exhausted", reason, { httpStatus: 413 });
     }
     this.#writer.append(chunk.subarray(start, end));
   }
