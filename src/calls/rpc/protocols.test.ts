@@ -346,15 +346,25 @@ test("an HTTP/1.1 answer that leaves a rest of the request says that the connect
 
 test("handlers whose callers have given up still count, and beyond the limit calls are refused unprocessed", async () => {
   const waiting: (() => void)[] = [];
+  const callers: AbortController[] = [];
+  const heard: (() => void)[] = [];
   const slow: TextHandlers = {
     ...handlers,
-    one: ({ value }) => (value === "wait" ? new Promise(resolve => waiting.push(() => resolve({ value }))) : { value }),
+    one: ({ value }, { signal }) => {
+      if (value !== "wait") return { value };
+      signal.addEventListener("abort", () => heard.shift()?.());
+      callers.shift()?.abort();
+      return new Promise(resolve => waiting.push(() => resolve({ value })));
+    },
   };
   const { client, server } = await serve({}, {}, { limits: { handlersPerConnectionMax: 3 } }, slow);
   for (let i = 0; i < 3; i++) {
-    await assert.rejects(client.one({ value: "wait" }, { timeoutMs: 1 }), error =>
-      isRpcError(error, "deadline_exceeded"),
-    );
+    const caller = new AbortController();
+    callers.push(caller);
+    const serverHeard = new Promise<void>(resolve => heard.push(resolve));
+    const call = client.one({ value: "wait" }, { signal: caller.signal });
+    await assert.rejects(call, error => isRpcError(error, "cancelled"));
+    await serverHeard;
   }
   assert.equal(server.activeCalls, 0);
   assert.equal(waiting.length, 3);

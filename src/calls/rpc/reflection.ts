@@ -1,5 +1,12 @@
-import { createFileRegistry, type DescFile, type DescService, type FileRegistry, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import {
+  create,
+  createFileRegistry,
+  type DescFile,
+  type DescService,
+  type FileRegistry,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import {
   ServerReflection as ReflectionV1,
   type ServerReflectionRequest,
@@ -20,14 +27,18 @@ export function reflection(services: readonly DescService[]): readonly Implement
   const files = new Map<string, DescFile>();
   const collect = (file: DescFile) => {
     if (files.has(file.proto.name)) return;
-    files.set(file.proto.name, file);
     for (const dependency of file.dependencies) collect(dependency);
+    files.set(file.proto.name, file);
   };
   for (const { file } of all) collect(file);
-  const registry: FileRegistry = createFileRegistry(
-    ...[...files.values()].map(file => createFileRegistry(file.proto, name => files.get(name)?.proto)),
-  );
-  const answer = (request: ServerReflectionRequest["messageRequest"]) => reply(request, files, registry, all);
+  let registry: FileRegistry | undefined;
+  const answer = (request: ServerReflectionRequest["messageRequest"]) => {
+    // Made for the first who asks: most servers are never asked. A file comes after all that it imports.
+    registry ??= createFileRegistry(
+      create(FileDescriptorSetSchema, { file: [...files.values()].map(({ proto }) => proto) }),
+    );
+    return reply(request, files, registry, all);
+  };
   return [
     implement(ReflectionV1, {
       async *serverReflectionInfo(requests) {
