@@ -88,7 +88,7 @@ test("what is wrong with a new order is refused and nothing is stored", async ()
     for (const [request, field] of cases) {
       await assert.rejects(orders.createOrder(request), error => {
         assert.ok(isRpcError(error, "invalid_argument"), String(error));
-        assert.ok(error.message.startsWith(`${field} `), error.message);
+        assert.ok(error.message.startsWith(`${field}: `), error.message);
         assert.equal(error.details.length, 1);
         return true;
       });
@@ -137,5 +137,53 @@ test("a stream ends after the orders that exist, or with follow goes on with new
       if (followed.length === 3) break;
     }
     assert.deepEqual(followed, ["123", "124", created]);
+  });
+});
+
+test("a shipped order cannot be cancelled, a cancelled one stays cancelled", async () => {
+  await withOrders(failing("not_found"), async orders => {
+    await assert.rejects(orders.cancelOrder({ orderId: "124" }), error => isRpcError(error, "failed_precondition"));
+    await assert.rejects(orders.cancelOrder({ orderId: "no" }), error => isRpcError(error, "not_found"));
+    assert.equal((await orders.cancelOrder({ orderId: "123" })).status, OrderStatus.CANCELLED);
+    assert.equal((await orders.cancelOrder({ orderId: "123" })).status, OrderStatus.CANCELLED);
+  });
+});
+
+test("an import stores all orders or none", async () => {
+  const order = { customerId: "c", items: [{ productId: "p", quantity: 1, price: 1 }] };
+  await withOrders(failing("not_found"), async (orders, store) => {
+    const summary = await orders.importOrders([order, order]);
+    assert.equal(summary.imported, 2);
+    assert.equal(store.get(summary.orderIds[1] ?? "")?.customerId, "c");
+    await assert.rejects(orders.importOrders([order, { ...order, customerId: "" }]), error =>
+      isRpcError(error, "invalid_argument"),
+    );
+    assert.equal(store.count(), 4);
+  });
+});
+
+test("tracked orders tell their status and each change, others do not", async () => {
+  await withOrders(failing("not_found"), async (orders, store) => {
+    const { promise: enough, resolve: leave } = Promise.withResolvers<void>();
+    async function* requests() {
+      yield { action: { case: "subscribe" as const, value: "123" } };
+      await enough;
+      yield { action: { case: "unsubscribe" as const, value: "123" } };
+    }
+    const seen: OrderStatus[] = [];
+    for await (const { orderId, status } of orders.trackOrders(requests())) {
+      assert.equal(orderId, "123");
+      seen.push(status);
+      if (seen.length === 2) leave();
+      store.setStatus("124", OrderStatus.CONFIRMED);
+      if (seen.length === 1) store.setStatus("123", OrderStatus.CONFIRMED);
+    }
+    assert.deepEqual(seen, [OrderStatus.PENDING, OrderStatus.CONFIRMED]);
+    await assert.rejects(
+      async () => {
+        for await (const _ of orders.trackOrders([{ action: { case: "subscribe", value: "no" } }]));
+      },
+      error => isRpcError(error, "not_found"),
+    );
   });
 });

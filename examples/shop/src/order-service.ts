@@ -1,14 +1,16 @@
 import { type Call, type Client, type Handlers, isRpcError, RpcError } from "trunkline";
 import type { Customer, CustomerService } from "./gen/customer/customer_pb.ts";
 import { type OrderService, OrderStatus } from "./gen/order/order_pb.ts";
-import { checkCreateOrder, invalidArgument } from "./order-checks.ts";
-import type { OrderRecord, OrderStore } from "./order-store.ts";
+import { checkTotal } from "./order-checks.ts";
+import type { NewOrder, OrderRecord, OrderStore } from "./order-store.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
+import { trackOrders } from "./track-orders.ts";
 
 /** An order without its customer is worth more than a late one. */
 const customerTimeoutMs = 250;
 const pageSizeDefault = 50;
-const pageSizeMax = 1000;
+/** Orders of one import: they are held until all have come. */
+const importMax = 10_000;
 /** How many orders a stream reads from the store at a time. */
 const streamBatch = 100;
 
@@ -27,15 +29,11 @@ export function orderHandlers({ store, customers }: OrderServiceOptions): Handle
     },
 
     createOrder(request) {
-      checkCreateOrder(request);
+      checkTotal(request);
       return messageOf(store.create(request.customerId, request.items));
     },
 
     listOrders({ pageSize = pageSizeDefault, pageToken }) {
-      if (pageSize < 1 || pageSize > pageSizeMax) {
-        const description = `must be from 1 to ${pageSizeMax}`;
-        throw invalidArgument([{ field: "page_size", description, reason: "int32.gte_lte" }]);
-      }
       // One more than the page holds tells whether there is a next one.
       const orders = store.listNewest(pageSize + 1, decodePageToken(pageToken));
       const page = orders.slice(0, pageSize);
@@ -62,6 +60,34 @@ export function orderHandlers({ store, customers }: OrderServiceOptions): Handle
         if (store.listAfter(sequence, 1).length === 0) await store.nextAdded(signal);
       }
     },
+
+    cancelOrder({ orderId }) {
+      const order = store.get(orderId);
+      if (order === undefined) throw new RpcError("not_found", `order "${orderId}" does not exist`);
+      switch (order.status) {
+        case OrderStatus.CANCELLED:
+          return messageOf(order);
+        case OrderStatus.SHIPPED:
+          throw new RpcError("failed_precondition", `order "${orderId}" is shipped`);
+        default:
+          return messageOf(store.setStatus(orderId, OrderStatus.CANCELLED) ?? order);
+      }
+    },
+
+    async importOrders(requests) {
+      const orders: NewOrder[] = [];
+      for await (const request of requests) {
+        if (orders.length === importMax) {
+          throw new RpcError("resource_exhausted", `one import takes at most ${importMax} orders`);
+        }
+        checkTotal(request);
+        orders.push(request);
+      }
+      const stored = store.createAll(orders);
+      return { imported: stored.length, orderIds: stored.map(({ id }) => id) };
+    },
+
+    trackOrders: (requests, { signal }) => trackOrders(store, requests, signal),
   };
 }
 

@@ -12,6 +12,11 @@ export interface OrderItemRecord {
   readonly price: number;
 }
 
+export interface NewOrder {
+  readonly customerId: string;
+  readonly items: readonly OrderItemRecord[];
+}
+
 export interface OrderRecord {
   /** Grows with every order that is stored. */
   readonly sequence: number;
@@ -63,12 +68,14 @@ const seedOrders = [
 /** Orders in one SQLite file, which a single process writes. */
 export class OrderStore implements Disposable {
   readonly #database: DatabaseSync;
-  readonly #added = new EventEmitter().setMaxListeners(0);
+  /** `added`: orders were stored; `changed`, with the order: it has a new status. */
+  readonly #events = new EventEmitter<{ added: []; changed: [OrderRecord] }>().setMaxListeners(0);
   readonly #now: () => number;
   readonly #insert: StatementSync;
   readonly #selectById: StatementSync;
   readonly #count: StatementSync;
   readonly #selectNewest: StatementSync;
+  readonly #updateStatus: StatementSync;
   readonly #selectAfter: StatementSync;
 
   /** @param path of the file, whose folder is made when it is missing; `:memory:` keeps nothing */
@@ -86,6 +93,7 @@ export class OrderStore implements Disposable {
     this.#selectNewest = this.#database.prepare(
       "SELECT * FROM orders WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?",
     );
+    this.#updateStatus = this.#database.prepare("UPDATE orders SET status = ? WHERE id = ?");
     this.#selectAfter = this.#database.prepare("SELECT * FROM orders WHERE sequence > ? ORDER BY sequence LIMIT ?");
     for (const { id, status } of seedOrders) {
       const total = totalOf(seedItems);
@@ -105,13 +113,46 @@ export class OrderStore implements Disposable {
 
   /** Stores a new pending order. */
   create(customerId: string, items: readonly OrderItemRecord[]): OrderRecord {
+    const order = this.#insertNew({ customerId, items });
+    this.#events.emit("added");
+    return order;
+  }
+
+  /** Stores new pending orders: all of them, or none when it fails. */
+  createAll(orders: readonly NewOrder[]): OrderRecord[] {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      const stored = orders.map(order => this.#insertNew(order));
+      this.#database.exec("COMMIT");
+      this.#events.emit("added");
+      return stored;
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #insertNew({ customerId, items }: NewOrder): OrderRecord {
     const id = Buffer.from(systemPlatform.random.bytes(16)).toString("hex");
     const stored = items.map(({ productId, quantity, price }) => ({ productId, quantity, price }));
     this.#insert.run(id, customerId, JSON.stringify(stored), OrderStatus.PENDING, this.#now(), totalOf(stored));
     const order = this.get(id);
     if (order === undefined) throw new Error(`order ${id} was not stored`);
-    this.#added.emit("added");
     return order;
+  }
+
+  /** Gives an order another status. */
+  setStatus(id: string, status: OrderStatus): OrderRecord | undefined {
+    this.#updateStatus.run(status, id);
+    const order = this.get(id);
+    if (order !== undefined) this.#events.emit("changed", order);
+    return order;
+  }
+
+  /** Calls `listener` for each order that gets another status, until the returned function is called. */
+  onChanged(listener: (order: OrderRecord) => void): () => void {
+    this.#events.on("changed", listener);
+    return () => this.#events.off("changed", listener);
   }
 
   /** The newest orders first; after a position, those that are older. */
@@ -132,11 +173,11 @@ export class OrderStore implements Disposable {
     if (signal.aborted) return Promise.resolve();
     return new Promise(resolve => {
       const done = () => {
-        this.#added.off("added", done);
+        this.#events.off("added", done);
         signal.removeEventListener("abort", done);
         resolve();
       };
-      this.#added.on("added", done);
+      this.#events.on("added", done);
       signal.addEventListener("abort", done);
     });
   }

@@ -18,11 +18,11 @@ type ClientMethod<M extends DescMethod> = M["methodKind"] extends "unary"
     ? (request: MessageInitShape<M["input"]>, options?: CallOptions) => AsyncIterable<MessageShape<M["output"]>>
     : M["methodKind"] extends "client_streaming"
       ? (
-          requests: AsyncIterable<MessageInitShape<M["input"]>>,
+          requests: AsyncIterable<MessageInitShape<M["input"]>> | Iterable<MessageInitShape<M["input"]>>,
           options?: CallOptions,
         ) => Promise<MessageShape<M["output"]>>
       : (
-          requests: AsyncIterable<MessageInitShape<M["input"]>>,
+          requests: AsyncIterable<MessageInitShape<M["input"]>> | Iterable<MessageInitShape<M["input"]>>,
           options?: CallOptions,
         ) => AsyncIterable<MessageShape<M["output"]>>;
 
