@@ -4,7 +4,7 @@
  * `gen/` (made by `npm run generate`). Start at `method.ts`; `compile.ts` builds it.
  */
 export type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
-export { binaryCodec, CodecError, hasDuplicateMembers, jsonCodec } from "./codec/index.ts";
+export { binaryCodec, CodecError, enumSpellings, hasDuplicateMembers, jsonCodec } from "./codec/index.ts";
 export { compileService } from "./compile.ts";
 export { ContractError } from "./contract-error.ts";
 export {

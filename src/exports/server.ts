@@ -1,4 +1,4 @@
-import { notFoundHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
+import { notFoundHandler, type OpenApiOptions, openApiHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
   health,
   type Implementation,
@@ -43,6 +43,12 @@ export interface ServerOptions {
   readonly readiness?: Readonly<Record<string, ReadinessCheck>> | undefined;
   /** When answers are compressed. @default `{ responses: "mirror", bytesMin: 1024 }` */
   readonly compression?: RpcServerOptions["compression"];
+  /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
+  readonly validation?: boolean | undefined;
+  /** What REST routes do with JSON members that the contract does not have. @default "reject" */
+  readonly unknownFields?: "ignore" | "reject" | undefined;
+  /** What `/openapi.json` and `/docs` say beside the routes; `false`: they are not served. */
+  readonly openapi?: OpenApiOptions | false | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -60,16 +66,14 @@ export interface ServerOptions {
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
   const extras = [health(services).implementation, ...(options.reflection === false ? [] : reflection(services))];
-  const routes = new RestRoutes(options.services.map(({ service }) => service));
-  const server = new RpcServer({
-    ...options,
-    services: [...options.services, ...extras],
-    http: [
-      healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform),
-      restHandler(routes),
-      notFoundHandler,
-    ],
-  });
+  const routes = new RestRoutes(
+    options.services.map(({ service }) => service),
+    options,
+  );
+  const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
+  if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
+  http.push(notFoundHandler);
+  const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);
 }

@@ -141,9 +141,9 @@ export const pathCases: readonly Case[] = [
   ["GET /v1/literal:", notFound],
   ["GET /v1/onestar/a:verb", ["OneStar", { name: "a:verb" }]],
   ["POST /v1/one/a:post", ["VerbPost", { name: "a" }]],
-  ["GET /v1/one/a:post", ["One", { name: "a:post" }]],
+  ["GET /v1/one/a:post", { status: 405, allow: "POST, OPTIONS" }],
   ["POST /v1/one/a:verb", { status: 405, allow: "GET, HEAD, OPTIONS" }],
-  ["DELETE /v1/one/a:post", { status: 405, allow: "POST, GET, HEAD, OPTIONS" }],
+  ["DELETE /v1/one/a:post", { status: 405, allow: "POST, OPTIONS" }],
   ["POST /v1/one/a", { status: 405, allow: "GET, HEAD, OPTIONS" }],
   ["DELETE /v1/literal", { status: 405, allow: "GET, HEAD, OPTIONS" }],
 

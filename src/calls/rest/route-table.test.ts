@@ -29,7 +29,9 @@ function referenceMatch(routes: readonly Route[], httpMethod: string, path: stri
       return segment.kind === "literal" ? percentDecode(own[index] as string) === segment.text : own[index] !== "";
     });
   };
-  const fitting = routes.filter(fits);
+  const all = routes.filter(fits);
+  const withVerb = all.filter(({ template }) => template.verb !== "");
+  const fitting = withVerb.length > 0 ? withVerb : all;
   const own = fitting.filter(route => route.httpMethod === httpMethod);
   if (own.length === 0) return [...new Set(fitting.map(route => route.httpMethod))].sort();
   const [best] = own.sort((a, b) => {

@@ -21,7 +21,8 @@ type Ends<T> = Map<string, Map<string, T>>;
 /**
  * Routes by path template and HTTP method. Whatever the order of declaration, at the first segment where two templates
  * differ a literal beats `*`, and `*` beats `**`; of two that end in `**` the longer one wins, and one that ends without
- * beats both. A template with a verb beats all without. The source of these rules is `google/api/http.proto`, and where
+ * beats both. A path that fits a template with a verb
+ * belongs to it, whatever its method. The source of these rules is `google/api/http.proto`, and where
  * that is silent, what grpc-gateway and Envoy document.
  *
  * A look-up visits each place of the tree once at most, so its cost is bounded by the routes, not by the path.
@@ -68,6 +69,8 @@ export class RouteTable<T> {
         const bare = segments.with(-1, last.slice(0, colon));
         const route = search(this.#root, bare, 0, verb, httpMethod, allowed);
         if (route !== undefined) return { route, segments: bare };
+        // It is that verb's path, with another method: not one whose last segment happens to have a colon.
+        if (allowed.size > 0) return [...allowed];
       }
     }
     const route = search(this.#root, segments, 0, "", httpMethod, allowed);

@@ -6,6 +6,7 @@
 export { type BinaryCodec, binaryCodec } from "./binary/index.ts";
 export { CodecError } from "./codec-error.ts";
 export {
+  enumSpellings,
   hasDuplicateMembers,
   type JsonCodec,
   type JsonCodecOptions,

@@ -33,6 +33,15 @@ export function enumNames(desc: DescEnum, spelling: JsonDialect["enumValues"]): 
   return table[spelling];
 }
 
+/** How a dialect spells an enum's values, and every name that it reads with its number. */
+export function enumSpellings(
+  desc: DescEnum,
+  spelling: JsonDialect["enumValues"],
+): { readonly written: readonly string[]; readonly read: readonly (readonly [name: string, number: number])[] } {
+  const { textOf, numberOf } = enumNames(desc, spelling);
+  return { written: [...textOf.values()].map(text => JSON.parse(text) as string), read: [...numberOf] };
+}
+
 function namesOf(desc: DescEnum, spelling: JsonDialect["enumValues"]): EnumNames {
   const shortNames = shortNamesOf(desc);
   const numberOf = new Map<string, number>();
