@@ -1,4 +1,4 @@
-import { invalidArgument } from "./order-checks.ts";
+import { BadRequestSchema, RpcError } from "trunkline";
 import type { OrderPosition } from "./order-store.ts";
 
 /** The opaque text by which a caller asks for what follows a position. */
@@ -12,9 +12,11 @@ export function decodePageToken(token: string): OrderPosition | undefined {
   const text = Buffer.from(token, "base64url").toString();
   const [, createdAt, id] = /^([0-9]{1,15}):(.+)$/s.exec(text) ?? [];
   if (createdAt === undefined || id === undefined || encodePageToken({ createdAt: BigInt(createdAt), id }) !== token) {
-    throw invalidArgument([
-      { field: "page_token", description: "must be a token from an earlier answer", reason: "page_token" },
-    ]);
+    const description = "must be a token from an earlier answer";
+    const violation = { field: "page_token", description, reason: "page_token" };
+    throw new RpcError("invalid_argument", `page_token: ${description}`, {
+      details: [[BadRequestSchema, { fieldViolations: [violation] }]],
+    });
   }
   return { createdAt: BigInt(createdAt), id };
 }

@@ -212,14 +212,15 @@ function oneofs(
   ];
   return groups.flatMap(({ members, isRequired }) => {
     const names = members.filter(member => fields.includes(member)).map(nameOf);
-    const pairs = names.flatMap((one, index) =>
-      names.slice(index + 1).map(other => ({ not: { required: [one, other] } })),
-    );
-    const some = isRequired
-      ? [{ anyOf: names.map(name => ({ required: [name], properties: { [name]: { not: { type: "null" } } } })) }]
-      : [];
+    const pairs = names.flatMap((one, index) => names.slice(index + 1).map(other => ({ not: present(one, other) })));
+    const some = isRequired ? [{ anyOf: names.map(name => present(name)) }] : [];
     return [...pairs, ...some];
   });
+}
+
+/** Fields that are there and not null, which in JSON is the same as absent. */
+function present(...names: readonly string[]): Schema {
+  return { required: names, properties: Object.fromEntries(names.map(name => [name, { not: { type: "null" } }])) };
 }
 
 const jsonValue: Schema = { description: "Any JSON value." };
