@@ -15,14 +15,14 @@ export function docsPage(document: OpenApiDocument, hashOf: (text: string) => st
   );
   const sections = document.tags.map(({ name }) => {
     const own = operations.filter(({ operation }) => operation.tags.includes(name));
-    return `<section><h2>${escape(name)}</h2>${own.map(one => operationHtml(document, one)).join("")}</section>`;
+    return `<section><h2>${escapeHtml(name)}</h2>${own.map(one => operationHtml(document, one)).join("")}</section>`;
   });
   const { title, version, description } = document.info;
   const html = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escape(title)}</title><style>${style}</style></head><body>
-<header><h1>${escape(title)} <small>${escape(version)}</small></h1>
-<p>${escape(description ?? "")}</p><p><a href="openapi.json">openapi.json</a></p></header>
+<title>${escapeHtml(title)}</title><style>${style}</style></head><body>
+<header><h1>${escapeHtml(title)} <small>${escapeHtml(version)}</small></h1>
+<p>${escapeHtml(description ?? "")}</p><p><a href="openapi.json">openapi.json</a></p></header>
 <main>${sections.join("")}<section><h2>Types</h2>${typesHtml(document)}</section></main>
 <script>${script}</script></body></html>
 `;
@@ -46,8 +46,8 @@ interface Place {
 
 function operationHtml(document: OpenApiDocument, { path, verb, operation }: Place): string {
   const rows = (operation.parameters ?? []).map(({ name, in: place, required, schema }) => {
-    const input = `<input name="${escape(name)}" data-in="${place}"${required ? " required" : ""}>`;
-    return `<tr><td><code>${escape(name)}</code>${required ? " *" : ""}</td><td>${place}</td><td>${typeHtml(schema)}</td><td>${input}</td></tr>`;
+    const input = `<input name="${escapeHtml(name)}" data-in="${place}"${required ? " required" : ""}>`;
+    return `<tr><td><code>${escapeHtml(name)}</code>${required ? " *" : ""}</td><td>${place}</td><td>${typeHtml(schema)}</td><td>${input}</td></tr>`;
   });
   const table =
     rows.length === 0
@@ -59,20 +59,20 @@ function operationHtml(document: OpenApiDocument, { path, verb, operation }: Pla
   const bodyHtml =
     bodyType === undefined
       ? ""
-      : `<p>Body: <code>${escape(bodyType)}</code> ${typeHtml(body?.schema ?? {})}</p><textarea data-type="${escape(bodyType)}" rows="8">${escape(bodyType === "application/x-ndjson" ? example.replace(/\n\s*/g, " ") : example)}</textarea>`;
+      : `<p>Body: <code>${escapeHtml(bodyType)}</code> ${typeHtml(body?.schema ?? {})}</p><textarea data-type="${escapeHtml(bodyType)}" rows="8">${escapeHtml(bodyType === "application/x-ndjson" ? example.replace(/\n\s*/g, " ") : example)}</textarea>`;
   const answers = Object.entries(operation.responses).map(([status, response]) => {
     if ("$ref" in response) return `<li><code>${status}</code> problem</li>`;
     const types = Object.entries(response.content ?? {}).map(
-      ([type, { schema }]) => `<code>${escape(type)}</code> ${typeHtml(schema ?? {})}`,
+      ([type, { schema }]) => `<code>${escapeHtml(type)}</code> ${typeHtml(schema ?? {})}`,
     );
-    return `<li><code>${status}</code> ${escape(response.description)} ${types.join(", ")}</li>`;
+    return `<li><code>${status}</code> ${escapeHtml(response.description)} ${types.join(", ")}</li>`;
   });
   const needs = operation.security?.[0]?.["bearer"];
   const auth =
     needs === undefined
       ? ""
-      : `<p>Needs a bearer token${needs.length > 0 ? ` with <code>${escape(needs.join(" "))}</code>` : ""}.</p>`;
-  return `<details data-verb="${verb.toUpperCase()}" data-path="${escape(path)}"><summary><b class="${verb}">${verb.toUpperCase()}</b> <code>${escape(path)}</code> <span>${escape(operation.summary)}</span></summary>
+      : `<p>Needs a bearer token${needs.length > 0 ? ` with <code>${escapeHtml(needs.join(" "))}</code>` : ""}.</p>`;
+  return `<details data-verb="${verb.toUpperCase()}" data-path="${escapeHtml(path)}"><summary><b class="${verb}">${verb.toUpperCase()}</b> <code>${escapeHtml(path)}</code> <span>${escapeHtml(operation.summary)}</span></summary>
 <form>${auth}${table}${bodyHtml}<ul>${answers.join("")}</ul><button>Send</button><pre hidden></pre></form></details>`;
 }
 
@@ -81,9 +81,9 @@ function typesHtml(document: OpenApiDocument): string {
     .map(([name, schema]) => {
       const rows = Object.entries(schema.properties ?? {}).map(([field, type]) => {
         const mark = schema.required?.includes(field) === true ? " *" : "";
-        return `<tr><td><code>${escape(field)}</code>${mark}</td><td>${typeHtml(type)}</td></tr>`;
+        return `<tr><td><code>${escapeHtml(field)}</code>${mark}</td><td>${typeHtml(type)}</td></tr>`;
       });
-      return `<details id="${escape(name)}"><summary><code>${escape(name)}</code></summary><table>${rows.join("")}</table></details>`;
+      return `<details id="${escapeHtml(name)}"><summary><code>${escapeHtml(name)}</code></summary><table>${rows.join("")}</table></details>`;
     })
     .join("");
 }
@@ -91,15 +91,15 @@ function typesHtml(document: OpenApiDocument): string {
 function typeHtml(schema: Schema): string {
   if (schema.$ref !== undefined) {
     const name = schema.$ref.slice(schema.$ref.lastIndexOf("/") + 1);
-    return `<a href="#${escape(name)}">${escape(name)}</a>`;
+    return `<a href="#${escapeHtml(name)}">${escapeHtml(name)}</a>`;
   }
   if (schema.anyOf !== undefined) return schema.anyOf.map(typeHtml).join(" or ");
   if (schema.items !== undefined) return `list of ${typeHtml(schema.items)}${limits(schema)}`;
   if (typeof schema.additionalProperties === "object") return `map of ${typeHtml(schema.additionalProperties)}`;
   if (schema.enum !== undefined)
-    return schema.enum.map(value => `<code>${escape(JSON.stringify(value))}</code>`).join(" ");
+    return schema.enum.map(value => `<code>${escapeHtml(JSON.stringify(value))}</code>`).join(" ");
   const type = typeof schema.type === "string" ? schema.type : (schema.type ?? ["any"]).join(" or ");
-  return escape(type + (schema.format === undefined ? "" : ` (${schema.format})`)) + limits(schema);
+  return escapeHtml(type + (schema.format === undefined ? "" : ` (${schema.format})`)) + limits(schema);
 }
 
 const shownLimits = [
@@ -116,11 +116,11 @@ const shownLimits = [
 function limits(schema: Schema): string {
   return shownLimits
     .filter(([name]) => schema[name] !== undefined)
-    .map(([name, sign]) => `, ${escape(sign)} ${schema[name]}`)
+    .map(([name, sign]) => `, ${escapeHtml(sign)} ${schema[name]}`)
     .join("");
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 }
 

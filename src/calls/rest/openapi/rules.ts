@@ -156,9 +156,9 @@ function text(schema: Writable, rules: TextRules): void {
   if (rules.maxLen > 0n) schema.maxLength = Number(rules.maxLen);
   const patterns = [
     rules.pattern,
-    rules.prefix && `^${escape(rules.prefix)}`,
-    rules.suffix && `${escape(rules.suffix)}$`,
-    rules.contains && escape(rules.contains),
+    rules.prefix && `^${escapePattern(rules.prefix)}`,
+    rules.suffix && `${escapePattern(rules.suffix)}$`,
+    rules.contains && escapePattern(rules.contains),
   ].filter(pattern => pattern !== "" && isPattern(pattern));
   const [first, ...others] = patterns;
   if (first !== undefined) schema.pattern = first;
@@ -176,7 +176,7 @@ function isPattern(pattern: string): boolean {
   }
 }
 
-function escape(literal: string): string {
+function escapePattern(literal: string): string {
   return literal.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
