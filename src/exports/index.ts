@@ -2,11 +2,14 @@
  * `trunkline`: servers, clients and errors of one contract on one port. Composes the protocols; may import any layer.
  */
 export { type Channel, type ChannelOptions, createChannel } from "../calls/channel/index.ts";
+export type { FetchHandler } from "../calls/fetch/index.ts";
+export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
 export {
   type Call,
   type CallOptions,
   type Client,
   type ClientOptions,
+  type CorsOptions,
   createClient,
   type Handler,
   type Handlers,

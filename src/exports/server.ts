@@ -1,5 +1,7 @@
+import { type FetchHandler, fetchHandler } from "../calls/fetch/index.ts";
 import { notFoundHandler, type OpenApiOptions, openApiHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
+  type CorsOptions,
   health,
   type Implementation,
   type Interceptor,
@@ -24,6 +26,10 @@ export interface ServerOptions {
   readonly services: readonly Implementation[];
   /** Run around every call, the first one outermost. */
   readonly interceptors?: readonly Interceptor[] | undefined;
+  /** Serves every request that is none of the contract, such as `app.fetch` of a Hono application. */
+  readonly fetch?: FetchHandler | undefined;
+  /** Which web pages of other origins may call. @default none */
+  readonly cors?: CorsOptions | undefined;
   /** Certificate and key in PEM; with `clientCa`, clients must show a certificate. */
   readonly tls?: TlsServerOptions | undefined;
   /** With `tls`: also serve connections without it. @default false */
@@ -72,7 +78,7 @@ export function createServer(options: ServerOptions): Server {
   );
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
   if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
-  http.push(notFoundHandler);
+  http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch));
   const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);

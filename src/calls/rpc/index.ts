@@ -15,6 +15,7 @@ export {
 export { type Client, type ClientOptions, createClient } from "./client.ts";
 export type { CallOptions } from "./client-call.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
+export type { CorsOptions } from "./cors.ts";
 export { discardBody } from "./discard-body.ts";
 export { type HealthState, health, type ServingStatus } from "./health.ts";
 export { type Handler, type Handlers, type Implementation, implement } from "./implement.ts";

@@ -18,6 +18,7 @@ import {
 import { asRpcError, type Interceptor } from "./call.ts";
 import { compressBytesMin } from "./compression.ts";
 import { type RpcContentType, rpcContentType } from "./content-type.ts";
+import { Cors, type CorsOptions } from "./cors.ts";
 import { discardBody } from "./discard-body.ts";
 import type { Implementation } from "./implement.ts";
 import { type RpcLimits, rpcLimits } from "./limits.ts";
@@ -46,6 +47,8 @@ export interface RpcServerOptions {
   readonly interceptors?: readonly Interceptor[] | undefined;
   /** Asked in order for every request that no RPC protocol claims. */
   readonly http?: readonly HttpHandler[] | undefined;
+  /** Which web pages of other origins may call. @default none */
+  readonly cors?: CorsOptions | undefined;
   readonly tls?: TlsServerOptions | undefined;
   /** With `tls`: also serve connections without it on the same port. @default false */
   readonly allowPlaintext?: boolean | undefined;
@@ -83,6 +86,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
   readonly #methods = new Map<string, ServedMethod>();
   readonly #rulesLoading: Promise<void>[] = [];
   readonly #handlersPerConnectionMax: number;
+  readonly #cors: Cors | undefined;
   #activeCalls = 0;
   #listener: Listener | undefined;
   #isDraining = false;
@@ -101,6 +105,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
     this.sendBytesMax = limits.sendBytesMax;
     this.compression = { responses: "mirror", bytesMin: compressBytesMin, ...options.compression };
     this.services = options.services;
+    this.#cors = options.cors === undefined ? undefined : new Cors(options.cors);
     for (const { service, methods } of options.services) {
       for (const served of methods) {
         if (this.#methods.has(served.method.path)) {
@@ -195,6 +200,15 @@ export class RpcServer implements CallHost, AsyncDisposable {
 
   /** Serves one request; the listener's handler, public so that other transports can use it. */
   handle(exchange: ServerExchange): void {
+    if (this.#cors === undefined) {
+      this.#handle(exchange);
+      return;
+    }
+    const allowed = this.#cors.apply(exchange);
+    if (allowed !== undefined) this.#handle(allowed);
+  }
+
+  #handle(exchange: ServerExchange): void {
     const contentType = rpcContentType(exchange.fields);
     const served = this.#lookUp(exchange);
     if (served !== undefined && exchange.method === "POST" && contentType !== undefined) {
