@@ -62,7 +62,8 @@ export class Keepalive {
     if (!subject.isNeeded()) return;
     const now = this.#clock.now();
     const heardAt = Math.max(subject.receivedAt(), this.#watchedSince);
-    if (this.#pingedAt >= 0 && subject.receivedAt() <= this.#pingedAt) {
+    // An answer may come at the very time of the ping; what came before it is older by the silence.
+    if (this.#pingedAt >= 0 && subject.receivedAt() < this.#pingedAt) {
       subject.fail(new Http2ConnectionError(ErrorCode.noError, limitToken.keepalive));
       return;
     }
