@@ -1,8 +1,8 @@
 /**
  * `trunkline`: servers, clients and errors of one contract on one port. Composes the protocols; may import any layer.
  */
-export { type Channel, type ChannelOptions, createChannel } from "../calls/channel/index.ts";
-export type { FetchHandler } from "../calls/fetch/index.ts";
+export { type Channel, type ChannelOptions, type ClientProtocol, createChannel } from "../calls/channel/index.ts";
+export type { FetchHandler, FetchHandlerFailed } from "../calls/fetch/index.ts";
 export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
 export {
   type Call,
@@ -11,18 +11,42 @@ export {
   type ClientOptions,
   type CorsOptions,
   createClient,
+  type Encoding,
+  findDetails,
   type Handler,
+  type HandlerFailed,
   type Handlers,
   type Implementation,
   type Interceptor,
   implement,
   Metadata,
+  type MetadataInit,
+  type MetadataValue,
   type Next,
+  type Peer,
+  type ServerListenOptions,
 } from "../calls/rpc/index.ts";
 export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts";
-export { ContractError } from "../contract/index.ts";
-export { type ErrorCode, type ErrorMetadata, isRpcError, RpcError, type RpcErrorOptions } from "../errors/index.ts";
-export { type Observer, type Platform, systemPlatform } from "../platform/index.ts";
+export { ContractError, type Method } from "../contract/index.ts";
+export {
+  type ErrorCode,
+  type ErrorDetail,
+  type ErrorMetadata,
+  isRpcError,
+  RpcError,
+  type RpcErrorOptions,
+} from "../errors/index.ts";
+export {
+  type Clock,
+  type ObservedEvent,
+  type Observer,
+  type PeerCertificate,
+  type Platform,
+  systemPlatform,
+  type Timer,
+  type TlsClientOptions,
+  type TlsServerOptions,
+} from "../platform/index.ts";
 export type { ReadinessCheck } from "./health-routes.ts";
 export { createServer, type ServerOptions } from "./server.ts";
 export type { Server } from "./worker-server.ts";

@@ -2,4 +2,4 @@
  * Routes outside the contract, by a web-standard handler: `(request: Request) => Response`. May import `rpc` and what that
  * may. All of it is `fetch-handler.ts`.
  */
-export { type FetchHandler, fetchHandler } from "./fetch-handler.ts";
+export { type FetchHandler, type FetchHandlerFailed, fetchHandler } from "./fetch-handler.ts";

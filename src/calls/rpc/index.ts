@@ -17,6 +17,7 @@ export type { CallOptions } from "./client-call.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
 export type { CorsOptions } from "./cors.ts";
 export { discardBody } from "./discard-body.ts";
+export { findDetails } from "./find-details.ts";
 export { type HealthState, health, type ServingStatus } from "./health.ts";
 export { type Handler, type Handlers, type Implementation, implement } from "./implement.ts";
 export { InvalidRequestError } from "./invalid-request.ts";
