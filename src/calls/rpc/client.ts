@@ -58,7 +58,7 @@ export function createClient<S extends DescService>(
   target: string | Channel,
   options: ClientOptions = {},
 ): Client<S> {
-  const settings = clientSettings(typeof target === "string" ? new Channel(target, options) : target, options);
+  const settings = clientSettings(channelOf(desc, target, options), options);
   const client: Record<string, unknown> = {};
   for (const method of compileService(desc).methods) {
     const path = constantField(":path", method.path);
@@ -68,6 +68,19 @@ export function createClient<S extends DescService>(
       : (request: unknown, callOptions: CallOptions = {}) => begin(settings, method, path, request, callOptions);
   }
   return client as Client<S>;
+}
+
+const channelOptions = ["protocol", "httpVersion", "tls", "platform", "observer"] as const;
+
+function channelOf(desc: DescService, target: string | Channel, options: ClientOptions): Channel {
+  if (typeof target === "string") return new Channel(target, options);
+  for (const name of channelOptions) {
+    if (options[name] === undefined) continue;
+    throw new TypeError(
+      `createClient(${desc.typeName}): ${name} is an option of the channel; give it to createChannel`,
+    );
+  }
+  return target;
 }
 
 function clientSettings(channel: Channel, options: ClientOptions): ClientSettings {

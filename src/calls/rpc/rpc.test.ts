@@ -212,3 +212,9 @@ test("a service given twice is refused at start", () => {
   const one = implement(Health, {});
   assert.throws(() => new RpcServer({ services: [one, one] }), /grpc\.health\.v1\.Health is given twice/);
 });
+
+test("an option of the channel beside a channel is refused: it would have no effect", () => {
+  const channel = new Channel("localhost:1", { platform });
+  assert.throws(() => createClient(Health, channel, { protocol: "connect" }), /protocol is an option of the channel/);
+  createClient(Health, channel, { codec: "json", protocol: undefined });
+});
