@@ -33,11 +33,11 @@ const roomRules = steps.flatMap((rooms, step) =>
 );
 
 /** Inside `calls`, from the bottom to the top. */
-const callsOrder = [["discovery", "balancing"], ["channel"], ["rpc"], ["rest"]];
+const callsOrder = [["discovery", "balancing"], ["channel"], ["rpc"], ["rest", "connect-es", "fetch"]];
 const callsRules = callsOrder.flatMap((rooms, step) =>
   rooms.map(room => ({
     name: `calls-${room}`,
-    comment: "inside calls the order is discovery, balancing -> channel -> rpc -> rest",
+    comment: "inside calls the order is discovery, balancing -> channel -> rpc -> rest, connect-es, fetch",
     severity: "error",
     from: { path: `^src/calls/${room}/`, pathNot: testFile },
     to: { path: "^src/calls/", pathNot: `^src/calls/(${[room, ...callsOrder.slice(0, step).flat()].join("|")})/` },
@@ -68,6 +68,20 @@ module.exports = {
       severity: "error",
       from: { path: "^src/calls/rpc/protocols/([^/]+)/", pathNot: testFile },
       to: { path: "^src/calls/rpc/protocols/[^/]+/", pathNot: "^src/calls/rpc/protocols/$1/" },
+    },
+    {
+      name: "connect-es-apart",
+      comment: "@connectrpc/connect is an optional peer: only trunkline/connect needs it",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/calls/connect-es/", testFile] },
+      to: { path: "^node_modules/@connectrpc/" },
+    },
+    {
+      name: "connect-es-by-its-export",
+      comment: "who imports trunkline must not need @connectrpc/connect",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/calls/connect-es/", "^src/exports/connect[.]ts$", testFile] },
+      to: { path: "^src/calls/connect-es/" },
     },
     {
       name: "http-versions-apart",

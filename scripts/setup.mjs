@@ -16,6 +16,7 @@ const generated = ["src/contract/gen", "examples/shop/src/gen", "test/gen"];
 const generatedFrom = [
   "proto",
   "examples/shop/proto",
+  "test/proto",
   "scripts/generate.mjs",
   "scripts/print-proto.mjs",
   "package-lock.json",

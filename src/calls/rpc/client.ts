@@ -83,6 +83,29 @@ function channelOf(desc: DescService, target: string | Channel, options: ClientO
   return target;
 }
 
+/** Begins a call: resolves with the message of the answer, or with an iterable of messages where the server streams. */
+export type StartCall = (request: unknown, options: CallOptions) => Promise<unknown>;
+
+/**
+ * Begins calls of any method over a channel, for adapters that look like other libraries' clients: without the types and
+ * the lazy streams of {@link createClient}.
+ */
+export function callStarter(channel: Channel, options: ClientOptions): (desc: DescMethod) => StartCall {
+  const settings = clientSettings(channel, options);
+  const starters = new WeakMap<DescMethod, StartCall>();
+  return desc => {
+    let starter = starters.get(desc);
+    if (starter === undefined) {
+      const method = compileService(desc.parent).methods.find(compiled => compiled.desc === desc);
+      if (method === undefined) throw new TypeError(`${desc.parent.typeName} has no method ${desc.name} like this one`);
+      const path = constantField(":path", method.path);
+      starter = (request, callOptions) => begin(settings, method, path, request, callOptions);
+      starters.set(desc, starter);
+    }
+    return starter;
+  };
+}
+
 function clientSettings(channel: Channel, options: ClientOptions): ClientSettings {
   return {
     channel,

@@ -12,7 +12,7 @@ export {
   type Peer,
   type ProtocolName,
 } from "./call.ts";
-export { type Client, type ClientOptions, createClient } from "./client.ts";
+export { type Client, type ClientOptions, callStarter, createClient, type StartCall } from "./client.ts";
 export type { CallOptions } from "./client-call.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
 export type { CorsOptions } from "./cors.ts";
@@ -26,4 +26,4 @@ export { appendFields, Metadata, type MetadataInit, type MetadataValue } from ".
 export { WholeBody } from "./protocols/whole-body.ts";
 export { reflection } from "./reflection.ts";
 export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";
-export type { HandlerFailed, ServedMethod, ServerCall, ServerWire } from "./server-call.ts";
+export type { AnyHandler, HandlerFailed, ServedMethod, ServerCall, ServerWire } from "./server-call.ts";

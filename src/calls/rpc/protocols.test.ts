@@ -5,8 +5,9 @@ import {
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
   file_google_protobuf_wrappers,
+  Int32ValueSchema,
 } from "@bufbuild/protobuf/wkt";
-import { isRpcError, RpcError } from "../../errors/index.ts";
+import { isRpcError, RpcError, type RpcErrorOptions } from "../../errors/index.ts";
 import { memoryPlatform } from "../../wire/transport/index.ts";
 import { Channel, type ChannelOptions } from "../channel/index.ts";
 import type { Call, Interceptor } from "./call.ts";
@@ -187,6 +188,22 @@ for (const variant of variants) {
           const { client } = await serve(variant, { codec, compression, compressBytesMin: 0 });
           assert.equal((await client.one({ value: big })).value, big);
           assert.deepEqual(await values(client.chat(of("a", "", "c"))), ["A", "", "C"]);
+        }
+      });
+
+      test("an error whose metadata or details cannot be sent is internal, and the process lives on", async () => {
+        // A handler that put a caller's text into the metadata of its error ended the process by an unhandled rejection.
+        const broken: RpcErrorOptions[] = [
+          { metadata: { "x-why": "é" } },
+          { details: [[Int32ValueSchema, { value: 2 ** 40 }]] },
+        ];
+        for (const options of broken) {
+          const fail = () => {
+            throw new RpcError("aborted", "why", options);
+          };
+          const { client } = await serve(variant, { codec }, {}, { ...handlers, one: fail, many: fail });
+          await assert.rejects(client.one({ value: "a" }), error => isRpcError(error, "internal"));
+          await assert.rejects(values(client.many({ value: "a" })), error => isRpcError(error, "internal"));
         }
       });
 

@@ -262,10 +262,20 @@ export class ServerCall extends CallState implements BodyReceiver {
   fail(error: RpcError): void {
     if (this.#isSettled) return;
     this.#settle();
-    this.wire.finish(this, error);
+    this.#finish(error);
     this.abortSignal(error);
     this.#queue?.end(error);
     this.#wake();
+  }
+
+  /** Metadata or details that do not encode are a failure of the handler, never of the process. */
+  #finish(error: RpcError): void {
+    try {
+      this.wire.finish(this, error);
+    } catch (failure) {
+      this.#report(failure);
+      this.wire.finish(this, new RpcError("internal", "internal error", { cause: failure }));
+    }
   }
 
   async #run(request: unknown): Promise<void> {
