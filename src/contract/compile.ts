@@ -22,6 +22,7 @@ import {
   RestDialect_FieldNames,
   rest_dialect as restDialectOption,
   rest as restOption,
+  service_auth as serviceAuthOption,
 } from "./gen/trunkline/v1/options_pb.ts";
 import type {
   AuthOptions,
@@ -214,9 +215,30 @@ function compileRest(desc: DescMethod): RestOptions {
 }
 
 function compileAuth(desc: DescMethod): AuthOptions {
-  if (!hasOption(desc, authOption)) return { required: false, scopes: [] };
-  const option = getOption(desc, authOption);
-  return { required: option.required, scopes: option.scopes };
+  const own = hasOption(desc, authOption) ? getOption(desc, authOption) : undefined;
+  const inherited = hasOption(desc.parent, serviceAuthOption) ? getOption(desc.parent, serviceAuthOption) : undefined;
+  for (const [name, rule] of [
+    ["auth", own],
+    ["service_auth", inherited],
+  ] as const) {
+    if (rule?.required === false && rule.scopes.length > 0) {
+      throw contractError(
+        desc,
+        `${name} names scopes, but says required: false; a caller without a name has no scopes`,
+      );
+    }
+    // RFC 6749, section 3.3: what a scope may consist of, so that it can stand in a challenge.
+    const odd = rule?.scopes.find(scope => !/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope));
+    if (odd !== undefined) {
+      throw contractError(
+        desc,
+        `${name} has the scope ${JSON.stringify(odd)}; it must be visible ASCII without " and \\`,
+      );
+    }
+  }
+  if (own?.required === false) return { required: false, scopes: [] };
+  const scopes = own !== undefined && own.scopes.length > 0 ? own.scopes : (inherited?.scopes ?? []);
+  return { required: scopes.length > 0 ? true : (own?.required ?? inherited?.required), scopes };
 }
 
 function compileDialect(desc: DescService): JsonDialect {

@@ -51,8 +51,11 @@ export interface RestOptions {
   readonly location: string | undefined;
 }
 
+/** Option `trunkline.v1.auth` of a method over `trunkline.v1.service_auth` of its service. */
 export interface AuthOptions {
-  readonly required: boolean;
+  /** `true`: only known callers. `false`: everybody, said explicitly. `undefined`: the contract is silent. */
+  readonly required: boolean | undefined;
+  /** What a caller must have been granted, all of them. */
   readonly scopes: readonly string[];
 }
 

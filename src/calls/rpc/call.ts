@@ -1,6 +1,7 @@
 import type { Method } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { type Clock, contextKey, type TlsState } from "../../platform/index.ts";
+import type { Principal } from "./authentication.ts";
 import { Metadata } from "./metadata.ts";
 
 export type ProtocolName = "grpc" | "grpc-web" | "connect" | "rest";
@@ -18,6 +19,8 @@ export interface Call {
   readonly side: "client" | "server";
   readonly protocol: ProtocolName;
   readonly peer: Peer;
+  /** On the server: who calls, where an authenticating interceptor has found out. */
+  readonly principal: Principal | undefined;
   /** Request metadata: on the client it is sent, on the server it was received. */
   readonly metadata: Metadata;
   /** Response headers: on the server they are sent with the first message, on the client they have arrived. */
@@ -63,6 +66,7 @@ export abstract class CallState implements Call {
   /** Monotonic time of the deadline in milliseconds; Infinity: none. */
   deadlineAt = Number.POSITIVE_INFINITY;
   request: unknown = undefined;
+  principal: Principal | undefined = undefined;
   compressResponses: boolean | undefined = undefined;
   protected readonly clock: Clock;
   #controller: AbortController | undefined;

@@ -4,6 +4,16 @@
  * and `client-call.ts`.
  */
 export {
+  type AuthenticatingInterceptor,
+  type Authentication,
+  isAuthenticating,
+  isForEverybody,
+  needsPrincipal,
+  type Principal,
+  type SecurityScheme,
+  setPrincipal,
+} from "./authentication.ts";
+export {
   asRpcError,
   type Call,
   currentCall,
@@ -13,7 +23,7 @@ export {
   type ProtocolName,
 } from "./call.ts";
 export { type Client, type ClientOptions, callStarter, createClient, type StartCall } from "./client.ts";
-export type { CallOptions } from "./client-call.ts";
+export type { CallOptions, ClientCall } from "./client-call.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
 export type { CorsOptions } from "./cors.ts";
 export { discardBody } from "./discard-body.ts";

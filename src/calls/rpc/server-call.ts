@@ -3,7 +3,7 @@ import { isRpcError, RpcError } from "../../errors/index.ts";
 import { bindIterator, type Clock, type Observer, runInContext, type Timer } from "../../platform/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
 import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
-import { InvalidRequestError } from "./invalid-request.ts";
+import { judge, judgedStream } from "./judge-request.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { type Metadata, metadataFromFields } from "./metadata.ts";
 
@@ -49,6 +49,8 @@ export interface CallHost {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly interceptors: readonly Interceptor[];
+  /** Those among them that authenticate. */
+  readonly authenticators: readonly Interceptor[];
   /** Milliseconds given to a call that names no deadline of its own, unless it streams. */
   readonly defaultTimeoutMs: number;
   /** The longest deadline that is granted, in milliseconds. */
@@ -103,6 +105,10 @@ export class ServerCall extends CallState implements BodyReceiver {
   #hasBegun = false;
   /** The request's body has begun to be read and is not complete. */
   #bodyIsOpen = false;
+  /** Why the body makes no request: told when it is settled that the caller may be told. */
+  #bodyError: RpcError | undefined;
+  /** The handler has been reached. */
+  #isServed = false;
   /** The answer is complete, or nobody waits for it. */
   #isSettled = false;
   #isRunning = false;
@@ -162,22 +168,22 @@ export class ServerCall extends CallState implements BodyReceiver {
         bytes => this.#consumed(bytes),
         () => {},
       );
-      void this.#run(this.#queue);
+      void this.#run(this.#queue, host.interceptors);
     }
   }
 
   // ── from the wire ────────────────────────────────────────────────────────
 
   data(chunk: Buffer, start: number, end: number): void {
-    if (this.#isSettled) {
-      this.exchange.consumed(end - start);
+    if (this.#isSettled || this.#bodyError !== undefined) {
+      this.#consumed(end - start);
       return;
     }
     this.#unpaid = end - start;
     try {
       this.wire.data(this, chunk, start, end);
     } catch (error) {
-      this.fail(asRpcError(error));
+      this.#refuseBody(asRpcError(error));
     }
     // Of a stream, what the messages in the queue took of this chunk is paid when they are taken; the rest now, so that a
     // message may be larger than the window.
@@ -185,16 +191,15 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.#unpaid = 0;
   }
 
-  /** A whole message arrived; `bytes` is what it took on the wire. @throws InvalidRequestError by the contract's rules */
+  /** A whole message arrived; `bytes` is what it took on the wire. */
   message(message: object, bytes: number): void {
-    if (this.#validate !== undefined && !(message instanceof PackedMessage)) this.#check(message, this.#validate);
     this.#messages++;
     if (this.#queue !== undefined) {
       const held = Math.min(bytes, this.#unpaid);
       this.#unpaid -= held;
       this.#queue.push(message, held);
     } else if (this.#messages > 1) {
-      this.fail(new RpcError("unimplemented", `${this.method.path} takes one message, but more came`));
+      this.#refuseBody(new RpcError("unimplemented", `${this.method.path} takes one message, but more came`));
     } else {
       this.#single = message;
     }
@@ -204,9 +209,7 @@ export class ServerCall extends CallState implements BodyReceiver {
   packedMessage(unpack: () => object, bytes: number): void {
     const message = new PackedMessage(() => {
       try {
-        const unpacked = unpack();
-        if (this.#validate !== undefined) this.#check(unpacked, this.#validate);
-        return unpacked;
+        return unpack();
       } catch (error) {
         this.fail(asRpcError(error));
         throw error;
@@ -215,31 +218,42 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.message(message, bytes);
   }
 
-  #check(message: object, validate: Validate): void {
-    let violations: ReturnType<Validate>;
-    try {
-      violations = validate(message);
-    } catch (error) {
-      this.#report(error);
-      throw error;
+  /**
+   * The body makes no request. Who calls is asked first, as of any other call: a caller that is not known hears of that,
+   * and not what is wrong with its message.
+   */
+  #refuseBody(error: RpcError): void {
+    if (this.#isSettled || this.#bodyError !== undefined) return;
+    if (this.#queue === undefined) {
+      if (this.host.authenticators.length === 0) {
+        this.fail(error);
+        return;
+      }
+      this.#bodyError = error;
+      void this.#run(undefined, this.host.authenticators);
+    } else if (this.#isServed) {
+      this.fail(error);
+    } else {
+      // The interceptors are at work; whoever reads the stream, or calls the handler, gets it.
+      this.#bodyError = error;
+      this.#queue.end(error);
     }
-    if (violations.length > 0) throw new InvalidRequestError(violations);
   }
 
   ended(): void {
     this.#bodyIsOpen = false;
-    if (this.#isSettled) return;
+    if (this.#isSettled || this.#bodyError !== undefined) return;
     try {
       this.wire.ended(this);
     } catch (error) {
-      this.fail(asRpcError(error));
+      this.#refuseBody(asRpcError(error));
       return;
     }
-    if (this.#isSettled) return;
+    if (this.#isSettled || this.#bodyError !== undefined) return;
     if (this.#queue !== undefined) this.#queue.end();
     else if (this.#messages === 0)
-      this.fail(new RpcError("unimplemented", `${this.method.path} takes one message, but none came`));
-    else void this.#run(this.#single);
+      this.#refuseBody(new RpcError("unimplemented", `${this.method.path} takes one message, but none came`));
+    else void this.#run(this.#single, this.host.interceptors);
   }
 
   aborted(error: ExchangeError): void {
@@ -278,13 +292,12 @@ export class ServerCall extends CallState implements BodyReceiver {
     }
   }
 
-  async #run(request: unknown): Promise<void> {
+  async #run(request: unknown, interceptors: readonly Interceptor[]): Promise<void> {
     this.request = request;
     this.#isRunning = true;
     const load = connectionLoad(this.exchange);
     load.handlers++;
     try {
-      const { interceptors } = this.host;
       const result = await runInContext(currentCall, this, () =>
         interceptors.length === 0 ? this.#invoke(request) : this.#intercept(interceptors, 0, request),
       );
@@ -301,9 +314,29 @@ export class ServerCall extends CallState implements BodyReceiver {
     }
   }
 
-  #invoke(request: unknown): unknown {
+  /** The last step: the contract's rules judge what the interceptors let pass, then the handler gets it. */
+  #invoke(passed: unknown): unknown {
+    if (this.#bodyError !== undefined) throw this.#bodyError;
+    this.#isServed = true;
+    const request = this.#validate === undefined ? passed : this.#judged(passed, this.#validate);
     const result = this.#handler(request as never, this);
     return responseIsStream(this.method.kind) ? bindIterator(result as AsyncIterable<unknown>) : result;
+  }
+
+  #judged(request: unknown, validate: Validate): unknown {
+    if (requestIsStream(this.method.kind)) {
+      return judgedStream(request as AsyncIterable<object>, validate, error => this.#refuseMessage(error));
+    }
+    judge(request as object, validate);
+    return request;
+  }
+
+  /** A message of a stream breaks a rule: that ends the call, whatever the handler makes of it. */
+  #refuseMessage(cause: unknown): RpcError {
+    if (!isRpcError(cause)) this.#report(cause);
+    const error = asRpcError(cause);
+    this.fail(error);
+    return error;
   }
 
   async #intercept(interceptors: readonly Interceptor[], index: number, request: unknown): Promise<unknown> {

@@ -15,6 +15,7 @@ import {
   listen,
   type ServerExchange,
 } from "../../wire/index.ts";
+import { type AuthenticatingInterceptor, checkIsAuthenticated, isAuthenticating } from "./authentication.ts";
 import { asRpcError, type Interceptor } from "./call.ts";
 import { compressBytesMin } from "./compression.ts";
 import { type RpcContentType, rpcContentType } from "./content-type.ts";
@@ -57,6 +58,11 @@ export interface RpcServerOptions {
   readonly compression?: Partial<ResponseCompression> | undefined;
   /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
   readonly validation?: boolean | undefined;
+  /**
+   * Who finds out who calls, where the contract demands that (`trunkline.v1.auth`). `elsewhere`: something in front of this
+   * server, which is the only one that can reach it. @default "here": an interceptor made by `authenticate`
+   */
+  readonly authentication?: "here" | "elsewhere" | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -76,6 +82,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
   readonly clock;
   readonly observer: Observer;
   readonly interceptors: readonly Interceptor[];
+  readonly authenticators: readonly AuthenticatingInterceptor[];
   readonly defaultTimeoutMs: number;
   readonly timeoutMsMax: number;
   readonly receiveBytesMax: number;
@@ -91,13 +98,14 @@ export class RpcServer implements CallHost, AsyncDisposable {
   #listener: Listener | undefined;
   #isDraining = false;
 
-  /** @throws TypeError when a service is given twice */
+  /** @throws TypeError when a service is given twice, or demands known callers and nobody finds out who they are */
   constructor(options: RpcServerOptions) {
     const limits = rpcLimits(options.limits);
     this.#options = options;
     this.clock = (options.platform ?? systemPlatform).clock;
     this.observer = options.observer ?? silentObserver;
     this.interceptors = options.interceptors ?? [];
+    this.authenticators = this.interceptors.filter(isAuthenticating);
     this.defaultTimeoutMs = limits.defaultTimeoutMs;
     this.#handlersPerConnectionMax = limits.handlersPerConnectionMax;
     this.timeoutMsMax = limits.timeoutMsMax;
@@ -113,6 +121,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
         }
         this.#methods.set(served.method.path, options.validation === false ? served : this.#validated(served));
       }
+      if (options.authentication !== "elsewhere") checkIsAuthenticated(service.methods, this.interceptors);
     }
   }
 
@@ -145,13 +154,17 @@ export class RpcServer implements CallHost, AsyncDisposable {
   }
 
   /**
-   * @throws (rejects) when the port is taken, naming host and port; when the server listens already; ContractError for rules
-   * of the contract that cannot be evaluated
+   * @throws (rejects) when the port is taken, naming host and port; when the server listens already; when an authenticator
+   * lacks something; ContractError for rules of the contract that cannot be evaluated
    */
   async listen(options: ServerListenOptions): Promise<{ readonly host: string; readonly port: number }> {
     if (this.#listener !== undefined) throw new Error(`the server listens already, on port ${this.#listener.port}`);
     const { tls, allowPlaintext, limits, observer, platform } = this.#options;
-    await Promise.all(this.#rulesLoading);
+    const host = { platform: platform ?? systemPlatform, observer: this.observer };
+    await Promise.all([
+      ...this.#rulesLoading,
+      ...this.authenticators.map(({ authentication }) => authentication.start(host)),
+    ]);
     this.#listener = await listen({
       handler: exchange => this.handle(exchange),
       host: options.host,
