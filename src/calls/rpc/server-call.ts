@@ -293,7 +293,12 @@ export class ServerCall extends CallState implements BodyReceiver {
 
   #invoke(request: unknown): unknown {
     const result = this.#handler(request as never, this);
-    return responseIsStream(this.method.kind) ? bindIterator(result as AsyncIterable<unknown>) : result;
+    if (!responseIsStream(this.method.kind)) return result;
+    if (typeof (result as AsyncIterable<unknown> | undefined)?.[Symbol.asyncIterator] !== "function") {
+      const what = result instanceof Promise ? "a promise" : String(result);
+      throw new TypeError(`the handler of ${this.method.path} returned ${what} instead of an async iterable`);
+    }
+    return bindIterator(result as AsyncIterable<unknown>);
   }
 
   async #intercept(interceptors: readonly Interceptor[], index: number, request: unknown): Promise<unknown> {
