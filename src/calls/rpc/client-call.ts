@@ -120,9 +120,13 @@ export class ClientCall extends CallState implements ResponseReceiver {
     return chosen === "identity" ? undefined : chosen;
   }
 
-  /** Sends the request. Resolves with the response message, or with an iterable of messages where the server streams. */
+  /**
+   * Sends the request. Resolves with the response message, or with an iterable of messages where the server streams.
+   * @throws TypeError for options that no call can have
+   */
   start(request: unknown): Promise<unknown> {
     this.request = request;
+    if (this.#options.metadata !== undefined) this.#metadata ??= new Metadata(this.#options.metadata);
     this.#setDeadline();
     const promise = new Promise<unknown>((resolve, reject) => {
       this.#resolve = resolve;
@@ -226,8 +230,13 @@ export class ClientCall extends CallState implements ResponseReceiver {
 
   #requestError(error: unknown): RpcError {
     if (error instanceof RpcError) return error;
+    const { typeName } = this.method.input;
+    const isMessage = typeof this.request === "object" && this.request !== null;
+    const what = isMessage
+      ? `${typeName} does not encode`
+      : `the request is ${String(this.request)}, not a ${typeName}`;
     const reason = error instanceof Error ? error.message : String(error);
-    return new RpcError("invalid_argument", `${this.method.input.typeName} does not encode: ${reason}`, {
+    return new RpcError("invalid_argument", isMessage ? `${what}: ${reason}` : what, {
       cause: error,
     });
   }

@@ -65,7 +65,13 @@ export function createClient<S extends DescService>(
     client[method.localName] = responseIsStream(method.kind)
       ? (request: unknown, callOptions: CallOptions = {}) =>
           new StreamedResponse(() => begin(settings, method, path, request, callOptions))
-      : (request: unknown, callOptions: CallOptions = {}) => begin(settings, method, path, request, callOptions);
+      : (request: unknown, callOptions: CallOptions = {}) => {
+          try {
+            return begin(settings, method, path, request, callOptions);
+          } catch (error) {
+            return Promise.reject(error);
+          }
+        };
   }
   return client as Client<S>;
 }

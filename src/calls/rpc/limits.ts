@@ -17,10 +17,23 @@ export interface RpcLimits {
   readonly timeoutMsMax: number;
 }
 
+const names = [
+  "messageBytesMax",
+  "receiveBytesMax",
+  "sendBytesMax",
+  "handlersPerConnectionMax",
+  "defaultTimeoutMs",
+  "timeoutMsMax",
+] as const;
+
 const messageBytesMax = 4 * 1024 * 1024;
 
-/** The limits with the defaults for what is not given. */
+/** The limits with the defaults for what is not given. @throws RangeError for one that is below 1 or no number */
 export function rpcLimits(given: Partial<RpcLimits> = {}): RpcLimits {
+  for (const name of names) {
+    const value = given[name];
+    if (value !== undefined && !(value >= 1)) throw new RangeError(`limits: ${name} is ${value}; it must be 1 or more`);
+  }
   const bytesMax = given.messageBytesMax ?? messageBytesMax;
   return {
     messageBytesMax: bytesMax,

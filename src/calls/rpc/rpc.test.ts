@@ -218,3 +218,42 @@ test("an option of the channel beside a channel is refused: it would have no eff
   assert.throws(() => createClient(Health, channel, { protocol: "connect" }), /protocol is an option of the channel/);
   createClient(Health, channel, { codec: "json", protocol: undefined });
 });
+
+test("mistakes in a call's options reject with a TypeError, and never throw before there is a promise", async () => {
+  const { channel } = await serve([implement(Health, { check: () => ({}) })]);
+  const client = createClient(Health, channel);
+  const notAHeader = { name: "TypeError", message: 'metadata name "x y" is not a header name' };
+  await assert.rejects(client.check({}, { metadata: { "x y": "1" } }), notAHeader);
+  await assert.rejects(client.check({}, { timeoutMs: -1 }), { name: "TypeError", message: /timeoutMs is -1/ });
+  await assert.rejects(client.check(undefined as never), {
+    code: "invalid_argument",
+    message: "the request is undefined, not a grpc.health.v1.HealthCheckRequest",
+  });
+});
+
+test("a streaming handler that returns no iterable is reported with its method", async () => {
+  const errors: unknown[] = [];
+  const observer = { emit: (event: object) => void errors.push("error" in event ? event.error : undefined) };
+  const handlers = { watch: async () => ({}) };
+  const { channel } = await serve([implement(Health, handlers as never)], { observer });
+  await assert.rejects(
+    async () => {
+      for await (const _ of createClient(Health, channel).watch({}));
+    },
+    error => isRpcError(error, "internal"),
+  );
+  const expected = "the handler of /grpc.health.v1.Health/Watch returned a promise instead of an async iterable";
+  assert(errors.some(error => error instanceof TypeError && error.message === expected));
+});
+
+test("a server that is over does not listen again: its probes would say no for ever", async () => {
+  const { server } = await serve([]);
+  await server.close();
+  await assert.rejects(server.listen({ port: 7 }), /make a new one/);
+});
+
+test("limits that would refuse everything are refused themselves", () => {
+  for (const messageBytesMax of [0, -1, Number.NaN]) {
+    assert.throws(() => new RpcServer({ services: [], limits: { messageBytesMax } }), RangeError);
+  }
+});

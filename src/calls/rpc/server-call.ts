@@ -320,7 +320,12 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.#isServed = true;
     const request = this.#validate === undefined ? passed : this.#judged(passed, this.#validate);
     const result = this.#handler(request as never, this);
-    return responseIsStream(this.method.kind) ? bindIterator(result as AsyncIterable<unknown>) : result;
+    if (!responseIsStream(this.method.kind)) return result;
+    if (typeof (result as AsyncIterable<unknown> | undefined)?.[Symbol.asyncIterator] !== "function") {
+      const what = result instanceof Promise ? "a promise" : String(result);
+      throw new TypeError(`the handler of ${this.method.path} returned ${what} instead of an async iterable`);
+    }
+    return bindIterator(result as AsyncIterable<unknown>);
   }
 
   #judged(request: unknown, validate: Validate): unknown {

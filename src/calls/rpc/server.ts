@@ -154,11 +154,12 @@ export class RpcServer implements CallHost, AsyncDisposable {
   }
 
   /**
-   * @throws (rejects) when the port is taken, naming host and port; when the server listens already; when an authenticator
+   * @throws (rejects) when the port is taken, naming host and port; when the server listens already or is over; when an authenticator
    * lacks something; ContractError for rules of the contract that cannot be evaluated
    */
   async listen(options: ServerListenOptions): Promise<{ readonly host: string; readonly port: number }> {
     if (this.#listener !== undefined) throw new Error(`the server listens already, on port ${this.#listener.port}`);
+    if (this.#isDraining) throw new Error("the server was drained or closed; make a new one to listen again");
     const { tls, allowPlaintext, limits, observer, platform } = this.#options;
     const host = { platform: platform ?? systemPlatform, observer: this.observer };
     await Promise.all([

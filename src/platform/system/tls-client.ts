@@ -15,6 +15,10 @@ function explain(cause: NodeJS.ErrnoException): Error {
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST|UNEXPECTED_MESSAGE/.test(code)) {
     return new Error("the peer does not speak TLS on this port; connect without `tls`, or to its TLS port", { cause });
   }
+  if (code.includes("ALERT_HANDSHAKE_FAILURE")) {
+    const reasons = "no TLS on this port, no common version or cipher, or no client certificate";
+    return new Error(`the peer refused the TLS handshake: ${reasons}`, { cause });
+  }
   if (/SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)/.test(code)) {
     return new Error(`the server's certificate is not signed by a trusted root (${code}); set \`tls.ca\``, { cause });
   }

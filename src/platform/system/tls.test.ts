@@ -114,9 +114,10 @@ test("TLS: certificates are exchanged without a restart, and bad ones leave the 
 
 test("TLS: the usual mistakes are explained", async () => {
   const { ca, server } = await makeCertificates();
+  let answer = Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n");
   const plain = await network.listen({ host: "127.0.0.1", port: 0 }, stream => {
     stream.handler = {
-      data: () => void stream.write(Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")),
+      data: () => void stream.write(answer),
       drained() {},
       ended() {},
       closed() {},
@@ -125,6 +126,11 @@ test("TLS: the usual mistakes are explained", async () => {
   await assert.rejects(
     network.connect({ host: "127.0.0.1", port: plain.port, tls: { ca, alpn } }),
     new RegExp(`cannot connect to 127\\.0\\.0\\.1:${plain.port}: the peer does not speak TLS on this port`),
+  );
+  answer = Buffer.from([0x15, 3, 1, 0, 2, 2, 40]); // a fatal alert, handshake_failure: what our plaintext ports answer
+  await assert.rejects(
+    network.connect({ host: "127.0.0.1", port: plain.port, tls: { ca, alpn } }),
+    /the peer refused the TLS handshake: no TLS on this port, no common version/,
   );
   await plain.close();
 
