@@ -1,4 +1,4 @@
-import { type FetchHandler, fetchHandler } from "../calls/fetch/index.ts";
+import { type FetchHandler, type FetchLimits, fetchHandler } from "../calls/fetch/index.ts";
 import { notFoundHandler, type OpenApiOptions, openApiHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
   type CorsOptions,
@@ -34,7 +34,7 @@ export interface ServerOptions {
   readonly tls?: TlsServerOptions | undefined;
   /** With `tls`: also serve connections without it. @default false */
   readonly allowPlaintext?: boolean | undefined;
-  readonly limits?: Partial<RpcLimits & ListenerLimits> | undefined;
+  readonly limits?: Partial<RpcLimits & ListenerLimits & FetchLimits> | undefined;
   /** Serve gRPC reflection. @default true */
   readonly reflection?: boolean | undefined;
   /**
@@ -78,7 +78,7 @@ export function createServer(options: ServerOptions): Server {
   );
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
   if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
-  http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch));
+  http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch, options.limits));
   const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);

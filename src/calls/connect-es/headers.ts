@@ -73,6 +73,10 @@ function textOf(value: MetadataValue): string {
 /** The fields of a request as they came, those of HTTP and the protocol among them. */
 export function headersOfFields(fields: FieldList): Headers {
   const headers = new Headers();
-  for (const { name, value } of fields) headers.append(name, value);
+  for (const { name, value } of fields) {
+    // HTTP/2 clients send cookies one by one; joined by commas, as other fields are, they would be one (RFC 9113, 8.2.3).
+    if (name !== "cookie") headers.append(name, value);
+    else if (!headers.has(name)) headers.append(name, fields.get(name) as string);
+  }
   return headers;
 }

@@ -1,4 +1,4 @@
-import type { ByteWriter } from "../../platform/index.ts";
+import type { ByteWriter, Observer } from "../../platform/index.ts";
 import {
   type BodyReceiver,
   type ConnectionInfo,
@@ -12,7 +12,10 @@ import { discardBody } from "./discard-body.ts";
 
 /** Which web pages of other origins may call (Fetch standard, "CORS protocol"). */
 export interface CorsOptions {
-  /** Origins such as `https://app.example.com`, a function that judges one, or `"*"` for every page there is. */
+  /**
+   * Origins such as `https://app.example.com`, a function that judges one (at once: a promise is a no), or `"*"` for every
+   * page there is.
+   */
   readonly origins: "*" | readonly string[] | ((origin: string) => boolean);
   /** Pages may send cookies and other credentials; not together with `"*"`. @default false */
   readonly credentials?: boolean | undefined;
@@ -35,17 +38,31 @@ const preflightVary = constantField("vary", "origin, access-control-request-meth
 const allowCredentials = constantField("access-control-allow-credentials", "true");
 const varyOrigin = constantField("vary", "origin");
 
+/** The function that judges origins threw; the page was refused. */
+export interface CorsJudgeFailed {
+  readonly type: "cors.origins.failed";
+  readonly origin: string;
+  readonly error: unknown;
+}
+
 /** Answers preflights and tells browsers which answers their pages may read. */
 export class Cors {
   readonly #options: CorsOptions;
   readonly #origins: ReadonlySet<string>;
   readonly #maxAge: HeaderField;
+  readonly #observer: Observer;
 
   /** @throws TypeError for options that contradict each other, and for what is no origin */
-  constructor(options: CorsOptions) {
+  constructor(options: CorsOptions, observer: Observer) {
     const { origins, credentials = false, maxAgeSeconds = 7_200 } = options;
     if (origins === "*" && credentials) {
       throw new TypeError('cors: credentials need a list of origins, not "*": any page could act for its visitor');
+    }
+    if (typeof origins === "string" && origins !== "*") {
+      throw new TypeError(`cors: origins is "${origins}"; expected a list, a function or "*"`);
+    }
+    if (!Number.isInteger(maxAgeSeconds) || maxAgeSeconds < 0) {
+      throw new TypeError(`cors: maxAgeSeconds is ${maxAgeSeconds}; it must be a whole number of 0 or more`);
     }
     const list = typeof origins === "object" ? origins : [];
     for (const origin of list) {
@@ -53,6 +70,7 @@ export class Cors {
       throw new TypeError(`cors: "${origin}" is no origin; one looks like https://app.example.com`);
     }
     this.#options = options;
+    this.#observer = observer;
     this.#origins = new Set(list);
     this.#maxAge = new HeaderField("access-control-max-age", String(maxAgeSeconds));
   }
@@ -63,19 +81,27 @@ export class Cors {
    */
   apply(exchange: ServerExchange): ServerExchange | undefined {
     const origin = exchange.fields.get("origin");
-    const fields = origin === undefined ? this.#varying() : this.#allowing(origin);
+    const isAllowed = origin !== undefined && this.#isAllowed(origin);
+    const fields = isAllowed ? this.#allowing(origin) : this.#varying();
     const asked = exchange.fields.get("access-control-request-method");
     if (exchange.method === "OPTIONS" && origin !== undefined && asked !== undefined) {
       discardBody(exchange);
-      exchange.respond(204, this.#preflight(fields, exchange, asked), undefined);
+      exchange.respond(204, isAllowed ? this.#preflight(fields, exchange, asked) : [preflightVary], undefined);
       return undefined;
     }
-    return fields.length === 0 ? exchange : new CorsExchange(exchange, fields, origin !== undefined);
+    return fields.length === 0 ? exchange : new CorsExchange(exchange, fields, isAllowed);
   }
 
   #isAllowed(origin: string): boolean {
     const { origins } = this.#options;
-    return origins === "*" || (typeof origins === "function" ? origins(origin) : this.#origins.has(origin));
+    if (typeof origins !== "function") return origins === "*" || this.#origins.has(origin);
+    try {
+      return origins(origin) === true;
+    } catch (error) {
+      const event: CorsJudgeFailed = { type: "cors.origins.failed", origin, error };
+      this.#observer.emit(event);
+      return false;
+    }
   }
 
   /** Answers differ by origin, also for those who name none. */
@@ -85,7 +111,6 @@ export class Cors {
 
   #allowing(origin: string): HeaderField[] {
     const fields = this.#varying();
-    if (!this.#isAllowed(origin)) return fields;
     const value = this.#options.origins === "*" ? "*" : origin;
     fields.push(new HeaderField("access-control-allow-origin", value));
     if (this.#options.credentials === true) fields.push(allowCredentials);
@@ -93,7 +118,6 @@ export class Cors {
   }
 
   #preflight(allowing: readonly HeaderField[], { fields }: ServerExchange, method: string): readonly HeaderField[] {
-    if (!allowing.some(({ name }) => name === "access-control-allow-origin")) return [preflightVary];
     const headers = fields.get("access-control-request-headers");
     // Which origins may call is decided; what they call and with what is for the routes to judge.
     return [

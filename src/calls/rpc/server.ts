@@ -113,7 +113,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
     this.sendBytesMax = limits.sendBytesMax;
     this.compression = { responses: "mirror", bytesMin: compressBytesMin, ...options.compression };
     this.services = options.services;
-    this.#cors = options.cors === undefined ? undefined : new Cors(options.cors);
+    this.#cors = options.cors === undefined ? undefined : new Cors(options.cors, this.observer);
     for (const { service, methods } of options.services) {
       for (const served of methods) {
         if (this.#methods.has(served.method.path)) {
