@@ -1,6 +1,22 @@
 /**
  * `trunkline`: servers, clients and errors of one contract on one port. Composes the protocols; may import any layer.
  */
+export {
+  type AuthenticateOptions,
+  type AuthenticationSource,
+  type Authenticator,
+  authenticate,
+  type BearerOptions,
+  bearer,
+  bearerToken,
+  type CertificateIdentity,
+  type ClientCertificateOptions,
+  clientCertificate,
+  type Identify,
+  type JsonWebKeySet,
+  type JwtOptions,
+  jwt,
+} from "../calls/auth/index.ts";
 export { type Channel, type ChannelOptions, createChannel } from "../calls/channel/index.ts";
 export type { FetchHandler } from "../calls/fetch/index.ts";
 export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
@@ -18,6 +34,8 @@ export {
   implement,
   Metadata,
   type Next,
+  type Principal,
+  type SecurityScheme,
 } from "../calls/rpc/index.ts";
 export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts";
 export { ContractError } from "../contract/index.ts";

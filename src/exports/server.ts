@@ -51,6 +51,11 @@ export interface ServerOptions {
   readonly compression?: RpcServerOptions["compression"];
   /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
   readonly validation?: boolean | undefined;
+  /**
+   * Who finds out who calls, where the contract demands that (`trunkline.v1.auth`). `elsewhere`: something in front of this
+   * server, which is the only one that can reach it. @default "here": an interceptor made by `authenticate`
+   */
+  readonly authentication?: "here" | "elsewhere" | undefined;
   /** What REST routes do with JSON members that the contract does not have. @default "reject" */
   readonly unknownFields?: "ignore" | "reject" | undefined;
   /** What `/openapi.json` and `/docs` say beside the routes; `false`: they are not served. */
@@ -67,7 +72,7 @@ export interface ServerOptions {
  * const server = createServer({ services: [implement(OrderService, handlers)] });
  * await server.listen({ port: 8080 });
  * ```
- * @throws TypeError for a service given twice; ContractError for routes that conflict
+ * @throws TypeError for a service given twice, or one that demands known callers where nobody finds out who they are; ContractError for routes that conflict
  */
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
