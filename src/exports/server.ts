@@ -5,6 +5,7 @@ import {
   health,
   type Implementation,
   type Interceptor,
+  isAuthenticating,
   type RpcLimits,
   RpcServer,
   type RpcServerOptions,
@@ -82,9 +83,14 @@ export function createServer(options: ServerOptions): Server {
     options,
   );
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
-  if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
+  if (options.openapi !== false) http.push(openApiHandler(routes, documented(options.openapi ?? {}, options)));
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch));
   const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);
+}
+
+/** What the document says, with how callers prove who they are where the user has not said it. */
+function documented(openapi: OpenApiOptions, { interceptors = [] }: ServerOptions): OpenApiOptions {
+  return { security: interceptors.find(isAuthenticating)?.authentication, ...openapi };
 }
