@@ -1,6 +1,23 @@
 /**
  * `trunkline`: servers, clients and errors of one contract on one port. Composes the protocols; may import any layer.
  */
+
+export {
+  type AuthenticateOptions,
+  type AuthenticationSource,
+  type Authenticator,
+  authenticate,
+  type BearerOptions,
+  bearer,
+  bearerToken,
+  type CertificateIdentity,
+  type ClientCertificateOptions,
+  clientCertificate,
+  type Identify,
+  type JsonWebKeySet,
+  type JwtOptions,
+  jwt,
+} from "../calls/auth/index.ts";
 export { type Channel, type ChannelOptions, type ClientProtocol, createChannel } from "../calls/channel/index.ts";
 export type { FetchHandler, FetchHandlerFailed } from "../calls/fetch/index.ts";
 export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
@@ -24,6 +41,8 @@ export {
   type MetadataValue,
   type Next,
   type Peer,
+  type Principal,
+  type SecurityScheme,
   type ServerListenOptions,
 } from "../calls/rpc/index.ts";
 export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts";

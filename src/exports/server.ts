@@ -5,6 +5,7 @@ import {
   health,
   type Implementation,
   type Interceptor,
+  isAuthenticating,
   type RpcLimits,
   RpcServer,
   type RpcServerOptions,
@@ -51,6 +52,11 @@ export interface ServerOptions {
   readonly compression?: RpcServerOptions["compression"];
   /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
   readonly validation?: boolean | undefined;
+  /**
+   * Who finds out who calls, where the contract demands that (`trunkline.v1.auth`). `elsewhere`: something in front of this
+   * server, which is the only one that can reach it. @default "here": an interceptor made by `authenticate`
+   */
+  readonly authentication?: "here" | "elsewhere" | undefined;
   /** What REST routes do with JSON members that the contract does not have. @default "reject" */
   readonly unknownFields?: "ignore" | "reject" | undefined;
   /** What `/openapi.json` and `/docs` say beside the routes; `false`: they are not served. */
@@ -67,7 +73,7 @@ export interface ServerOptions {
  * const server = createServer({ services: [implement(OrderService, handlers)] });
  * await server.listen({ port: 8080 });
  * ```
- * @throws TypeError for a service given twice; ContractError for routes that conflict
+ * @throws TypeError for a service given twice, or one that demands known callers where nobody finds out who they are; ContractError for routes that conflict
  */
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
@@ -77,9 +83,14 @@ export function createServer(options: ServerOptions): Server {
     options,
   );
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
-  if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
+  if (options.openapi !== false) http.push(openApiHandler(routes, documented(options.openapi ?? {}, options)));
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch, options.limits));
   const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);
+}
+
+/** What the document says, with how callers prove who they are where the user has not said it. */
+function documented(openapi: OpenApiOptions, { interceptors = [] }: ServerOptions): OpenApiOptions {
+  return { security: interceptors.find(isAuthenticating)?.authentication, ...openapi };
 }

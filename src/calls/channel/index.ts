@@ -3,3 +3,4 @@
  * Start at `channel.ts`.
  */
 export { Channel, type ChannelOptions, type ClientProtocol, createChannel, type Endpoint } from "./channel.ts";
+export { type FetchBytesOptions, type FetchedBytes, fetchBytes } from "./fetch-bytes.ts";

@@ -6,6 +6,7 @@ import { exampleOf } from "./example.ts";
 import { constraintsOf } from "./rules.ts";
 import type { Schema } from "./schema.ts";
 import { Schemas } from "./schemas.ts";
+import { DocumentedSecurity, type OpenApiSecurity, type SchemeObject, type SecurityRequirement } from "./security.ts";
 
 export interface OpenApiOptions {
   /** @default the names of the services */
@@ -15,6 +16,11 @@ export interface OpenApiOptions {
   readonly description?: string | undefined;
   /** Where the API is served. @default the origin of the document */
   readonly servers?: readonly { readonly url: string; readonly description?: string }[] | undefined;
+  /**
+   * How callers prove who they are. @default what the server's authenticating interceptor asks for; without one, a bearer
+   * token for the methods that the contract marks
+   */
+  readonly security?: OpenApiSecurity | undefined;
 }
 
 export interface OpenApiDocument {
@@ -26,7 +32,7 @@ export interface OpenApiDocument {
   readonly components: {
     readonly schemas: Readonly<Record<string, Schema>>;
     readonly responses: Readonly<Record<string, Response>>;
-    readonly securitySchemes?: Readonly<Record<string, unknown>>;
+    readonly securitySchemes?: Readonly<Record<string, SchemeObject>>;
   };
 }
 
@@ -37,7 +43,7 @@ export interface Operation {
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly required: boolean; readonly content: Content };
   readonly responses: Readonly<Record<string, Response | { readonly $ref: string }>>;
-  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
+  readonly security?: readonly SecurityRequirement[];
 }
 
 export interface Parameter {
@@ -65,6 +71,7 @@ const queryDepthMax = 3;
 export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOptions = {}): OpenApiDocument {
   const schemas = new Schemas();
   schemas.components["Problem"] = problemSchema;
+  const security = new DocumentedSecurity(options.security);
   const services = [...new Set(routes.map(({ service }) => service))];
   const paths: Record<string, Record<string, Operation>> = {};
   const ids = new Set<string>();
@@ -73,9 +80,9 @@ export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOp
     if (!verbs.includes(verb)) continue;
     const { path, parameters } = pathOf(route, schemas);
     paths[path] ??= {};
-    paths[path][verb] = operation(route, parameters, schemas, operationId(route, ids));
+    paths[path][verb] = operation(route, parameters, schemas, security, operationId(route, ids));
   }
-  const needsToken = routes.some(({ method }) => method.auth.required || method.auth.scopes.length > 0);
+  const isGuarded = routes.some(({ method }) => security.guards(method));
   return {
     openapi: "3.1.0",
     info: {
@@ -88,8 +95,11 @@ export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOp
     paths,
     components: {
       schemas: schemas.components,
-      responses: { Problem: problemResponse },
-      ...(needsToken ? { securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" } } } : {}),
+      responses: {
+        Problem: problemResponse,
+        ...(isGuarded ? { Unauthenticated: unauthenticated, Forbidden: forbidden } : {}),
+      },
+      ...(isGuarded ? { securitySchemes: security.schemes } : {}),
     },
   };
 }
@@ -123,6 +133,23 @@ const problemSchema: Schema = {
 const problemResponse: Response = {
   description: "What went wrong.",
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+};
+
+const challengeHeader = {
+  description: "How to prove who you are (RFC 9110, RFC 6750).",
+  schema: { type: "string" },
+} as const;
+
+const unauthenticated: Response = {
+  ...problemResponse,
+  description: "The request does not say who sends it, or with credentials that do not count.",
+  headers: { "WWW-Authenticate": challengeHeader },
+};
+
+const forbidden: Response = {
+  ...problemResponse,
+  description: "The sender may not do this, for example because of scopes that it has not been granted.",
+  headers: { "WWW-Authenticate": challengeHeader },
 };
 
 function operationId({ method }: RestRoute, ids: Set<string>): string {
@@ -170,19 +197,25 @@ function parameterSchema(field: DescField, service: Service, schemas: Schemas): 
   return schemas.field(field, service.dialect, "parameter");
 }
 
-function operation(route: RestRoute, fromPath: readonly Parameter[], schemas: Schemas, id: string): Operation {
+function operation(
+  route: RestRoute,
+  fromPath: readonly Parameter[],
+  schemas: Schemas,
+  security: DocumentedSecurity,
+  id: string,
+): Operation {
   const { method, binding } = route;
   const parameters = [...fromPath, ...(binding.body === "*" ? [] : queryParameters(route, schemas))];
   const body = requestBody(route, schemas);
-  const { auth } = method;
+  const isGuarded = security.guards(method);
   return {
     operationId: id,
     summary: method.name.replace(/(?<=[a-z0-9])(?=[A-Z])/g, " "),
     tags: [method.service],
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(body === undefined ? {} : { requestBody: body }),
-    responses: responses(route, schemas),
-    ...(auth.required || auth.scopes.length > 0 ? { security: [{ bearer: auth.scopes }] } : {}),
+    responses: responses(route, schemas, isGuarded),
+    ...(isGuarded ? { security: security.requirements(method) } : {}),
   };
 }
 
@@ -234,7 +267,7 @@ function requestBody(route: RestRoute, schemas: Schemas): Operation["requestBody
   };
 }
 
-function responses(route: RestRoute, schemas: Schemas): Operation["responses"] {
+function responses(route: RestRoute, schemas: Schemas, isGuarded: boolean): Operation["responses"] {
   const { method, service, responseField } = route;
   const { output } = method.desc;
   const isStream = responseIsStream(method.kind);
@@ -263,6 +296,12 @@ function responses(route: RestRoute, schemas: Schemas): Operation["responses"] {
     },
     ...(isCached ? { "304": { description: "Not changed since the answer whose ETag was sent." } } : {}),
     "400": { $ref: "#/components/responses/Problem" },
+    ...(isGuarded
+      ? {
+          "401": { $ref: "#/components/responses/Unauthenticated" },
+          "403": { $ref: "#/components/responses/Forbidden" },
+        }
+      : {}),
     default: { $ref: "#/components/responses/Problem" },
   };
 }

@@ -4,3 +4,4 @@
  */
 export type { OpenApiDocument, OpenApiOptions } from "./document.ts";
 export { openApiHandler } from "./handler.ts";
+export type { OpenApiSecurity } from "./security.ts";

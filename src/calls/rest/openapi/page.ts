@@ -67,13 +67,22 @@ function operationHtml(document: OpenApiDocument, { path, verb, operation }: Pla
     );
     return `<li><code>${status}</code> ${escapeHtml(response.description)} ${types.join(", ")}</li>`;
   });
-  const needs = operation.security?.[0]?.["bearer"];
-  const auth =
-    needs === undefined
-      ? ""
-      : `<p>Needs a bearer token${needs.length > 0 ? ` with <code>${escapeHtml(needs.join(" "))}</code>` : ""}.</p>`;
+  const auth = securityHtml(document, operation);
   return `<details data-verb="${verb.toUpperCase()}" data-path="${escapeHtml(path)}"><summary><b class="${verb}">${verb.toUpperCase()}</b> <code>${escapeHtml(path)}</code> <span>${escapeHtml(operation.summary)}</span></summary>
 <form>${auth}${table}${bodyHtml}<ul>${answers.join("")}</ul><button>Send</button><pre hidden></pre></form></details>`;
+}
+
+/** What a call needs, and a field for a token where one will do. */
+function securityHtml({ components }: OpenApiDocument, { security = [] }: Operation): string {
+  const schemes = security.flatMap(requirement => Object.keys(requirement));
+  if (schemes.length === 0) return "";
+  const scopes = [...new Set(security.flatMap(requirement => Object.values(requirement).flat()))];
+  const needs = scopes.length > 0 ? ` with <code>${escapeHtml(scopes.join(" "))}</code>` : "";
+  const hasToken = schemes.some(name => components.securitySchemes?.[name]?.["scheme"] === "bearer");
+  const field = hasToken
+    ? ' <input data-in="token" type="password" autocomplete="off" placeholder="bearer token" aria-label="bearer token">'
+    : "";
+  return `<p>Needs ${schemes.map(name => `<code>${escapeHtml(name)}</code>`).join(" or ")}${needs}.${field}</p>`;
 }
 
 function typesHtml(document: OpenApiDocument): string {
@@ -133,12 +142,13 @@ pre{overflow:auto;background:#8882;padding:.6rem}`;
 
 /** Sends what the form says and shows what comes back. */
 const script = `for(const form of document.querySelectorAll("form"))form.addEventListener("submit",async event=>{
-event.preventDefault();const place=form.closest("details"),out=form.querySelector("pre"),query=new URLSearchParams();
+event.preventDefault();const place=form.closest("details"),out=form.querySelector("pre"),query=new URLSearchParams(),headers={};
 let path=place.dataset.path;for(const input of form.querySelectorAll("input")){if(input.value==="")continue;
 if(input.dataset.in==="path")path=path.replace("{"+input.name+"}",encodeURIComponent(input.value));
+else if(input.dataset.in==="token")headers.authorization="Bearer "+input.value;
 else query.append(input.name,input.value)}
-const area=form.querySelector("textarea"),options={method:place.dataset.verb};
-if(area!==null){options.body=area.value;options.headers={"content-type":area.dataset.type}}
+const area=form.querySelector("textarea"),options={method:place.dataset.verb,headers};
+if(area!==null){options.body=area.value;headers["content-type"]=area.dataset.type}
 out.hidden=false;out.textContent="…";try{
 const answer=await fetch(path+(query.size>0?"?"+query:""),options),text=await answer.text();
 let shown=text;try{shown=JSON.stringify(JSON.parse(text),null,2)}catch{}
