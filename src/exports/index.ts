@@ -3,6 +3,21 @@
  */
 export { type Channel, type ChannelOptions, createChannel } from "../calls/channel/index.ts";
 export type { FetchHandler } from "../calls/fetch/index.ts";
+export {
+  type IdempotencyClaim,
+  type IdempotencyInterceptor,
+  type IdempotencyKeyLost,
+  type IdempotencyOptions,
+  type IdempotencyStore,
+  type IdempotencyStoreFailed,
+  type IdempotencyTicket,
+  idempotency,
+  type MemoryIdempotencyStoreOptions,
+  memoryIdempotencyStore,
+  operationId,
+  type SqliteIdempotencyStoreOptions,
+  sqliteIdempotencyStore,
+} from "../calls/idempotency/index.ts";
 export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
 export {
   type Call,

@@ -1,4 +1,5 @@
 import { type FetchHandler, fetchHandler } from "../calls/fetch/index.ts";
+import { idempotencyAdditions } from "../calls/idempotency/index.ts";
 import { notFoundHandler, type OpenApiOptions, openApiHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
   type CorsOptions,
@@ -77,7 +78,8 @@ export function createServer(options: ServerOptions): Server {
     options,
   );
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
-  if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
+  const additions = idempotencyAdditions(options.interceptors ?? []);
+  if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}, additions));
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch));
   const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;

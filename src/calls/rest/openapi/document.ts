@@ -1,5 +1,5 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
-import { requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
+import { type Method, requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
 import { findField, isParameter } from "../request-value.ts";
 import type { RestRoute } from "../route.ts";
 import { exampleOf } from "./example.ts";
@@ -58,11 +58,23 @@ interface Response {
   readonly content?: Content;
 }
 
+/** What something beside the contract, such as an interceptor, adds to the operations of a method. */
+export interface OperationAdditions {
+  readonly parameters?: readonly Parameter[];
+  readonly responses?: Operation["responses"];
+  /** Of the answer of success. */
+  readonly responseHeaders?: NonNullable<Response["headers"]>;
+}
+
 /** Query parameters of messages in messages are listed to this depth; all depths are accepted. */
 const queryDepthMax = 3;
 
 /** The OpenAPI 3.1 document of some routes. */
-export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOptions = {}): OpenApiDocument {
+export function openApiDocument(
+  routes: readonly RestRoute[],
+  options: OpenApiOptions = {},
+  additions: (method: Method) => OperationAdditions = () => ({}),
+): OpenApiDocument {
   const schemas = new Schemas();
   schemas.components["Problem"] = problemSchema;
   const services = [...new Set(routes.map(({ service }) => service))];
@@ -73,7 +85,7 @@ export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOp
     if (!verbs.includes(verb)) continue;
     const { path, parameters } = pathOf(route, schemas);
     paths[path] ??= {};
-    paths[path][verb] = operation(route, parameters, schemas, operationId(route, ids));
+    paths[path][verb] = operation(route, parameters, schemas, operationId(route, ids), additions(route.method));
   }
   const needsToken = routes.some(({ method }) => method.auth.required || method.auth.scopes.length > 0);
   return {
@@ -170,9 +182,16 @@ function parameterSchema(field: DescField, service: Service, schemas: Schemas): 
   return schemas.field(field, service.dialect, "parameter");
 }
 
-function operation(route: RestRoute, fromPath: readonly Parameter[], schemas: Schemas, id: string): Operation {
+function operation(
+  route: RestRoute,
+  fromPath: readonly Parameter[],
+  schemas: Schemas,
+  id: string,
+  added: OperationAdditions,
+): Operation {
   const { method, binding } = route;
-  const parameters = [...fromPath, ...(binding.body === "*" ? [] : queryParameters(route, schemas))];
+  const fromQuery = binding.body === "*" ? [] : queryParameters(route, schemas);
+  const parameters = [...fromPath, ...fromQuery, ...(added.parameters ?? [])];
   const body = requestBody(route, schemas);
   const { auth } = method;
   return {
@@ -181,7 +200,7 @@ function operation(route: RestRoute, fromPath: readonly Parameter[], schemas: Sc
     tags: [method.service],
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(body === undefined ? {} : { requestBody: body }),
-    responses: responses(route, schemas),
+    responses: responses(route, schemas, added),
     ...(auth.required || auth.scopes.length > 0 ? { security: [{ bearer: auth.scopes }] } : {}),
   };
 }
@@ -234,7 +253,7 @@ function requestBody(route: RestRoute, schemas: Schemas): Operation["requestBody
   };
 }
 
-function responses(route: RestRoute, schemas: Schemas): Operation["responses"] {
+function responses(route: RestRoute, schemas: Schemas, added: OperationAdditions): Operation["responses"] {
   const { method, service, responseField } = route;
   const { output } = method.desc;
   const isStream = responseIsStream(method.kind);
@@ -254,6 +273,7 @@ function responses(route: RestRoute, schemas: Schemas): Operation["responses"] {
   const headers = {
     ...(method.rest.location === undefined ? {} : { Location: { description: "Where it is.", schema: text } }),
     ...(isCached ? { ETag: { description: "Changes when the answer does.", schema: text } } : {}),
+    ...added.responseHeaders,
   };
   return {
     [String(route.successStatus)]: {
@@ -263,6 +283,7 @@ function responses(route: RestRoute, schemas: Schemas): Operation["responses"] {
     },
     ...(isCached ? { "304": { description: "Not changed since the answer whose ETag was sent." } } : {}),
     "400": { $ref: "#/components/responses/Problem" },
+    ...added.responses,
     default: { $ref: "#/components/responses/Problem" },
   };
 }
