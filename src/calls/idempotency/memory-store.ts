@@ -91,7 +91,9 @@ class MemoryIdempotencyStore implements IdempotencyStore {
 
   #held({ scope, key, holder }: IdempotencyTicket): Entry | undefined {
     const entry = this.#entries.get(idOf(scope, key));
-    return entry?.holder === holder ? entry : undefined;
+    // What has expired may have been removed already or not: it counts as removed.
+    if (entry?.holder !== holder || hasExpired(entry, this.#platform.clock.now())) return undefined;
+    return entry;
   }
 
   #expire(entry: Entry, at: number): void {

@@ -37,7 +37,8 @@ export interface Statements {
  */
 export function openTables(database: DatabaseSync): Statements {
   if (versionOf(database) !== version) transaction(database, () => makeTables(database));
-  const held = "scope = ? AND key = ? AND holder = ?";
+  // What has expired may have been removed already or not: it counts as removed.
+  const held = "scope = ? AND key = ? AND holder = ? AND max(lease_until, expires_at) > ?";
   return {
     select: database.prepare("SELECT * FROM trunkline_idempotency WHERE scope = ? AND key = ?"),
     insert: database.prepare(

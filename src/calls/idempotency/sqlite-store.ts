@@ -46,7 +46,7 @@ class SqliteIdempotencyStore implements IdempotencyStore {
   renew({ scope, key, holder, leaseMs, ttlMs }: IdempotencyTicket): Promise<boolean> {
     return this.#try(({ renew }) => {
       const now = this.#now();
-      return Number(renew.run(now + leaseMs, now + ttlMs, scope, key, holder).changes) === 1;
+      return Number(renew.run(now + leaseMs, now + ttlMs, scope, key, holder, now).changes) === 1;
     });
   }
 
@@ -60,7 +60,8 @@ class SqliteIdempotencyStore implements IdempotencyStore {
 
   #settle({ scope, key, holder, ttlMs }: IdempotencyTicket, answer: Uint8Array | null): Promise<boolean> {
     return this.#try(({ settle }) => {
-      return Number(settle.run(answer, this.#now() + ttlMs, scope, key, holder).changes) === 1;
+      const now = this.#now();
+      return Number(settle.run(answer, now + ttlMs, scope, key, holder, now).changes) === 1;
     });
   }
 
