@@ -33,11 +33,11 @@ const roomRules = steps.flatMap((rooms, step) =>
 );
 
 /** Inside `calls`, from the bottom to the top. */
-const callsOrder = [["discovery", "balancing"], ["channel"], ["rpc"], ["rest", "connect-es", "fetch", "auth"]];
+const callsOrder = [["discovery", "balancing"], ["channel"], ["rpc"], ["rest", "connect-es", "fetch", "auth", "idempotency"]];
 const callsRules = callsOrder.flatMap((rooms, step) =>
   rooms.map(room => ({
     name: `calls-${room}`,
-    comment: "inside calls the order is discovery, balancing -> channel -> rpc -> rest, connect-es, fetch, auth",
+    comment: "inside calls the order is discovery, balancing -> channel -> rpc -> the rest",
     severity: "error",
     from: { path: `^src/calls/${room}/`, pathNot: testFile },
     to: { path: "^src/calls/", pathNot: `^src/calls/(${[room, ...callsOrder.slice(0, step).flat()].join("|")})/` },

@@ -1,11 +1,11 @@
 import { codeRow, type ErrorCode } from "./codes.ts";
 
 /**
- * A detail of an error: an encoded message with its full type name, or a pair `[schema, init]` that the protocol
- * encodes when it sends the error.
+ * A detail of an error: an encoded message with its full type name (`json`: the same in ProtoJSON, which REST answers show
+ * where it is known), or a pair `[schema, init]` that the protocol encodes when it sends the error.
  */
 export type ErrorDetail =
-  | { readonly type: string; readonly value: Uint8Array }
+  | { readonly type: string; readonly value: Uint8Array; readonly json?: string | undefined }
   | readonly [schema: unknown, init: Readonly<Record<string, unknown>>];
 
 /** Metadata that travels with an error: lower-case names, text values (`Uint8Array` for names that end in `-bin`). */

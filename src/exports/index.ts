@@ -20,6 +20,21 @@ export {
 } from "../calls/auth/index.ts";
 export { type Channel, type ChannelOptions, type ClientProtocol, createChannel } from "../calls/channel/index.ts";
 export type { FetchHandler, FetchHandlerFailed } from "../calls/fetch/index.ts";
+export {
+  type IdempotencyClaim,
+  type IdempotencyInterceptor,
+  type IdempotencyKeyLost,
+  type IdempotencyOptions,
+  type IdempotencyStore,
+  type IdempotencyStoreFailed,
+  type IdempotencyTicket,
+  idempotency,
+  type MemoryIdempotencyStoreOptions,
+  memoryIdempotencyStore,
+  operationId,
+  type SqliteIdempotencyStoreOptions,
+  sqliteIdempotencyStore,
+} from "../calls/idempotency/index.ts";
 export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
 export {
   type Call,

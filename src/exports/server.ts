@@ -1,4 +1,5 @@
 import { type FetchHandler, type FetchLimits, fetchHandler } from "../calls/fetch/index.ts";
+import { idempotencyAdditions } from "../calls/idempotency/index.ts";
 import { notFoundHandler, type OpenApiOptions, openApiHandler, RestRoutes, restHandler } from "../calls/rest/index.ts";
 import {
   type CorsOptions,
@@ -83,7 +84,10 @@ export function createServer(options: ServerOptions): Server {
     options,
   );
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
-  if (options.openapi !== false) http.push(openApiHandler(routes, documented(options.openapi ?? {}, options)));
+  if (options.openapi !== false) {
+    const additions = idempotencyAdditions(options.interceptors ?? []);
+    http.push(openApiHandler(routes, documented(options.openapi ?? {}, options), additions));
+  }
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch, options.limits));
   const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
   if (options.workers === undefined) return server;

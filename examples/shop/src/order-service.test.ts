@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Client, createClient, createServer, implement, isRpcError, RpcError } from "trunkline";
+import {
+  type Client,
+  createClient,
+  createServer,
+  type Interceptor,
+  idempotency,
+  implement,
+  isRpcError,
+  memoryIdempotencyStore,
+  RpcError,
+} from "trunkline";
+import { virtualPlatform } from "trunkline/testing";
 import { customerHandlers } from "./customer-service.ts";
 import { CustomerService } from "./gen/customer/customer_pb.ts";
 import { OrderService, OrderStatus } from "./gen/order/order_pb.ts";
@@ -13,9 +24,13 @@ type Customers = Pick<Client<typeof CustomerService>, "getCustomer">;
 async function withOrders(
   customers: Customers,
   use: (orders: Client<typeof OrderService>, store: OrderStore) => Promise<void>,
+  interceptors: readonly Interceptor[] = [],
 ): Promise<void> {
   using store = new OrderStore(":memory:");
-  const server = createServer({ services: [implement(OrderService, orderHandlers({ store, customers }))] });
+  const server = createServer({
+    services: [implement(OrderService, orderHandlers({ store, customers }))],
+    interceptors,
+  });
   const { port } = await server.listen({ port: 0, host: "127.0.0.1" });
   try {
     await use(createClient(OrderService, `127.0.0.1:${port}`), store);
@@ -186,4 +201,37 @@ test("tracked orders tell their status and each change, others do not", async ()
       error => isRpcError(error, "not_found"),
     );
   });
+});
+
+test("a request that is run again because its first answer was lost finds the order that its first run stored", async () => {
+  const platform = virtualPlatform();
+  const inner = memoryIdempotencyStore({ platform });
+  let isCrashing = true;
+  const keys = idempotency({
+    platform,
+    store: {
+      begin: ticket => inner.begin(ticket),
+      renew: ticket => inner.renew(ticket),
+      abandon: ticket => inner.abandon(ticket),
+      complete(ticket, answer) {
+        if (isCrashing) throw new Error("the process is killed just before it writes this");
+        return inner.complete(ticket, answer);
+      },
+    },
+  });
+  const request = { customerId: "c", items: [{ productId: "p", quantity: 1, price: 1 }] };
+  await withOrders(
+    failing("not_found"),
+    async (orders, store) => {
+      const withKey = { metadata: { "idempotency-key": "k" } };
+      const first = await orders.createOrder(request, withKey);
+      await assert.rejects(orders.createOrder(request, withKey), error => isRpcError(error, "aborted"));
+      await platform.clock.advance(60_000);
+      isCrashing = false;
+      assert.deepEqual(await orders.createOrder(request, withKey), first);
+      assert.deepEqual(await orders.createOrder(request, withKey), first);
+      assert.equal(store.count(), 3);
+    },
+    [keys],
+  );
 });

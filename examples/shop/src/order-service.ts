@@ -1,4 +1,4 @@
-import { type Call, type Client, type Handlers, isRpcError, RpcError } from "trunkline";
+import { type Call, type Client, type Handlers, isRpcError, operationId, RpcError } from "trunkline";
 import type { Customer, CustomerService } from "./gen/customer/customer_pb.ts";
 import { type OrderService, OrderStatus } from "./gen/order/order_pb.ts";
 import type { NewOrder, OrderRecord, OrderStore } from "./order-store.ts";
@@ -28,7 +28,8 @@ export function orderHandlers({ store, customers }: OrderServiceOptions): Handle
     },
 
     createOrder(request) {
-      return messageOf(store.create(request.customerId, request.items));
+      // A request that is run again after a crash finds the order that its first run stored.
+      return messageOf(store.create(request.customerId, request.items, operationId()));
     },
 
     listOrders({ pageSize = pageSizeDefault, pageToken }) {

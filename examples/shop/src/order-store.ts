@@ -111,9 +111,11 @@ export class OrderStore implements Disposable {
     return Number(this.#count.get()?.["count"]);
   }
 
-  /** Stores a new pending order. */
-  create(customerId: string, items: readonly OrderItemRecord[]): OrderRecord {
-    const order = this.#insertNew({ customerId, items });
+  /** Stores a new pending order. @param id when given and there already, nothing is stored: the order is that one */
+  create(customerId: string, items: readonly OrderItemRecord[], id?: string): OrderRecord {
+    const existing = id === undefined ? undefined : this.get(id);
+    if (existing !== undefined) return existing;
+    const order = this.#insertNew({ customerId, items }, id);
     this.#events.emit("added");
     return order;
   }
@@ -132,8 +134,7 @@ export class OrderStore implements Disposable {
     }
   }
 
-  #insertNew({ customerId, items }: NewOrder): OrderRecord {
-    const id = Buffer.from(systemPlatform.random.bytes(16)).toString("hex");
+  #insertNew({ customerId, items }: NewOrder, id = newId()): OrderRecord {
     const stored = items.map(({ productId, quantity, price }) => ({ productId, quantity, price }));
     this.#insert.run(id, customerId, JSON.stringify(stored), OrderStatus.PENDING, this.#now(), totalOf(stored));
     const order = this.get(id);
@@ -185,6 +186,10 @@ export class OrderStore implements Disposable {
   [Symbol.dispose](): void {
     this.#database.close();
   }
+}
+
+function newId(): string {
+  return Buffer.from(systemPlatform.random.bytes(16)).toString("hex");
 }
 
 function recordOf(row: OrderRow): OrderRecord {

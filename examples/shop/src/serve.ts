@@ -3,12 +3,21 @@
  * calls under way, and when the supervisor that started it is gone.
  */
 import { join } from "node:path";
-import { createClient, createServer, type Implementation, implement, type ReadinessCheck } from "trunkline";
+import {
+  createClient,
+  createServer,
+  type Implementation,
+  type Interceptor,
+  idempotency,
+  implement,
+  type ReadinessCheck,
+} from "trunkline";
 import { customerHandlers } from "./customer-service.ts";
 import { CustomerService } from "./gen/customer/customer_pb.ts";
 import { OrderService } from "./gen/order/order_pb.ts";
 import { orderHandlers } from "./order-service.ts";
 import { OrderStore } from "./order-store.ts";
+import { openRequestKeys } from "./request-keys.ts";
 import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./services.ts";
 import { stateFolder } from "./state.ts";
 
@@ -28,11 +37,14 @@ const resources = new AsyncDisposableStack();
 
 /** What `/readyz` asks. */
 const readiness: Record<string, ReadinessCheck> = {};
+const interceptors: Interceptor[] = [];
 
 function implementationOf(service: ServiceName): Implementation {
   switch (service) {
     case "order-service": {
       const store = resources.use(new OrderStore(join(stateFolder(offset), "orders.db")));
+      const keys = resources.use(openRequestKeys(join(stateFolder(offset), "request-keys.db")));
+      interceptors.push(idempotency({ store: keys.store }));
       readiness["database"] = () => `${store.count()} orders`;
       const customers = createClient(CustomerService, `127.0.0.1:${portOf("customer-service", offset)}`);
       return implement(OrderService, orderHandlers({ store, customers }));
@@ -44,7 +56,7 @@ function implementationOf(service: ServiceName): Implementation {
 
 const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | undefined)?.code;
 
-const server = createServer({ services: [implementationOf(name)], readiness });
+const server = createServer({ services: [implementationOf(name)], interceptors, readiness });
 const port = portOf(name, offset);
 try {
   await server.listen({ port, host });

@@ -1,6 +1,7 @@
 /** `npm start`: every service of the shop as a process of its own, started again when it dies. See `--help`. */
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { isPortTaken } from "./port-check.ts";
 import { ServiceProcess } from "./service-process.ts";
 import { parsePortOffset, portOf, type ServiceName, services } from "./services.ts";
 import { stateFolder } from "./state.ts";
@@ -49,7 +50,23 @@ if (options.help === true) {
 }
 const names = chosenServices(options.only);
 const host = process.env.HOST ?? "127.0.0.1";
-if (options.fresh === true) rmSync(stateFolder(options.offset), { recursive: true, force: true });
+
+function tellTaken(name: ServiceName): void {
+  const port = portOf(name, options.offset);
+  process.stderr.write(
+    `port ${port} of ${name} on ${host} is taken; PORT_OFFSET (now ${options.offset}) moves all ports, HOST the address\n`,
+  );
+}
+
+if (options.fresh === true) {
+  // A shop that runs still has its files open: they are not deleted under it.
+  for (const { name } of services) {
+    if (!(await isPortTaken(host, portOf(name, options.offset)))) continue;
+    tellTaken(name);
+    process.exit(1);
+  }
+  rmSync(stateFolder(options.offset), { recursive: true, force: true });
+}
 
 let stoppingSince: number | undefined;
 let isForced = false;
@@ -81,10 +98,7 @@ const failed = names[failedAt];
 if (stoppingSince !== undefined) {
   // The handler of the signal ends the process.
 } else if (taken !== undefined) {
-  const port = portOf(taken, options.offset);
-  process.stderr.write(
-    `port ${port} of ${taken} on ${host} is taken; PORT_OFFSET (now ${options.offset}) moves all ports, HOST the address\n`,
-  );
+  tellTaken(taken);
   await stop(1);
 } else if (failed !== undefined) {
   process.stderr.write(`${failed} did not start\n`);

@@ -3,7 +3,7 @@
  * others, seen from the server. May import `rpc` and what that may. Start at `server.ts`, which joins it with the rpc
  * server, then `route.ts`: how one rule reads requests and writes answers.
  */
-export { type OpenApiDocument, type OpenApiOptions, openApiHandler } from "./openapi/index.ts";
+export { type OpenApiDocument, type OpenApiOptions, type OperationAdditions, openApiHandler } from "./openapi/index.ts";
 export { problem, RestRequestError, type Violation } from "./problem.ts";
 export { RestRoute } from "./route.ts";
 export { type RestMatch, RestRoutes, type RestRoutesOptions } from "./routes.ts";

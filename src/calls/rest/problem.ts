@@ -114,6 +114,9 @@ function violationOf(one: { field?: string; description?: string; reason?: strin
 /** A detail as `google.rpc.Status` shows it in JSON: an Any. */
 function detailJson(detail: ErrorDetail): unknown {
   if ("type" in detail) {
+    if (detail.json !== undefined) {
+      return { "@type": `type.googleapis.com/${detail.type}`, ...(JSON.parse(detail.json) as object) };
+    }
     const value = Buffer.from(detail.value).toString("base64");
     return { "@type": `type.googleapis.com/${detail.type}`, value };
   }

@@ -33,6 +33,7 @@ export { type Handler, type Handlers, type Implementation, implement } from "./i
 export { InvalidRequestError } from "./invalid-request.ts";
 export { type RpcLimits, rpcLimits } from "./limits.ts";
 export { appendFields, Metadata, type MetadataInit, type MetadataValue } from "./metadata.ts";
+export { encodeDetails } from "./protocols/details.ts";
 export { WholeBody } from "./protocols/whole-body.ts";
 export { reflection } from "./reflection.ts";
 export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";

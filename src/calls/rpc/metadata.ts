@@ -15,6 +15,7 @@ const validValue = /^[\x20-\x7e]*$/;
  */
 export class Metadata implements Iterable<readonly [name: string, value: MetadataValue]> {
   readonly #values = new Map<string, MetadataValue[]>();
+  #refused: Set<string> | undefined;
 
   constructor(init?: MetadataInit) {
     if (init === undefined) return;
@@ -62,7 +63,15 @@ export class Metadata implements Iterable<readonly [name: string, value: Metadat
       for (const part of value.split(",")) this.append(name, Buffer.from(part.trim(), "base64"));
     } else if (validValue.test(value)) {
       this.append(name, value);
+    } else {
+      this.#refused ??= new Set();
+      this.#refused.add(name);
     }
+  }
+
+  /** Whether a value of this name came that cannot be metadata and was dropped: it is not the same as none. */
+  wasRefused(name: string): boolean {
+    return this.#refused?.has(name.toLowerCase()) === true;
   }
 
   /** All values by name, a single one by itself. */

@@ -1,5 +1,5 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
-import { requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
+import { type Method, requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
 import { findField, isParameter } from "../request-value.ts";
 import type { RestRoute } from "../route.ts";
 import { exampleOf } from "./example.ts";
@@ -64,11 +64,23 @@ interface Response {
   readonly content?: Content;
 }
 
+/** What something beside the contract, such as an interceptor, adds to the operations of a method. */
+export interface OperationAdditions {
+  readonly parameters?: readonly Parameter[];
+  readonly responses?: Operation["responses"];
+  /** Of the answer of success. */
+  readonly responseHeaders?: NonNullable<Response["headers"]>;
+}
+
 /** Query parameters of messages in messages are listed to this depth; all depths are accepted. */
 const queryDepthMax = 3;
 
 /** The OpenAPI 3.1 document of some routes. */
-export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOptions = {}): OpenApiDocument {
+export function openApiDocument(
+  routes: readonly RestRoute[],
+  options: OpenApiOptions = {},
+  additions: (method: Method) => OperationAdditions = () => ({}),
+): OpenApiDocument {
   const schemas = new Schemas();
   schemas.components["Problem"] = problemSchema;
   const security = new DocumentedSecurity(options.security);
@@ -80,7 +92,14 @@ export function openApiDocument(routes: readonly RestRoute[], options: OpenApiOp
     if (!verbs.includes(verb)) continue;
     const { path, parameters } = pathOf(route, schemas);
     paths[path] ??= {};
-    paths[path][verb] = operation(route, parameters, schemas, security, operationId(route, ids));
+    paths[path][verb] = operation(
+      route,
+      parameters,
+      schemas,
+      security,
+      operationId(route, ids),
+      additions(route.method),
+    );
   }
   const isGuarded = routes.some(({ method }) => security.guards(method));
   return {
@@ -203,9 +222,11 @@ function operation(
   schemas: Schemas,
   security: DocumentedSecurity,
   id: string,
+  added: OperationAdditions,
 ): Operation {
   const { method, binding } = route;
-  const parameters = [...fromPath, ...(binding.body === "*" ? [] : queryParameters(route, schemas))];
+  const fromQuery = binding.body === "*" ? [] : queryParameters(route, schemas);
+  const parameters = [...fromPath, ...fromQuery, ...(added.parameters ?? [])];
   const body = requestBody(route, schemas);
   const isGuarded = security.guards(method);
   return {
@@ -214,7 +235,7 @@ function operation(
     tags: [method.service],
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(body === undefined ? {} : { requestBody: body }),
-    responses: responses(route, schemas, isGuarded),
+    responses: responses(route, schemas, isGuarded, added),
     ...(isGuarded ? { security: security.requirements(method) } : {}),
   };
 }
@@ -267,7 +288,12 @@ function requestBody(route: RestRoute, schemas: Schemas): Operation["requestBody
   };
 }
 
-function responses(route: RestRoute, schemas: Schemas, isGuarded: boolean): Operation["responses"] {
+function responses(
+  route: RestRoute,
+  schemas: Schemas,
+  isGuarded: boolean,
+  added: OperationAdditions,
+): Operation["responses"] {
   const { method, service, responseField } = route;
   const { output } = method.desc;
   const isStream = responseIsStream(method.kind);
@@ -287,6 +313,7 @@ function responses(route: RestRoute, schemas: Schemas, isGuarded: boolean): Oper
   const headers = {
     ...(method.rest.location === undefined ? {} : { Location: { description: "Where it is.", schema: text } }),
     ...(isCached ? { ETag: { description: "Changes when the answer does.", schema: text } } : {}),
+    ...added.responseHeaders,
   };
   return {
     [String(route.successStatus)]: {
@@ -302,6 +329,7 @@ function responses(route: RestRoute, schemas: Schemas, isGuarded: boolean): Oper
           "403": { $ref: "#/components/responses/Forbidden" },
         }
       : {}),
+    ...added.responses,
     default: { $ref: "#/components/responses/Problem" },
   };
 }

@@ -1,11 +1,12 @@
 import { hash } from "node:crypto";
+import type { Method } from "../../../contract/index.ts";
 import { RpcError } from "../../../errors/index.ts";
 import { constantField, HeaderField, type ServerExchange } from "../../../wire/index.ts";
 import { asRpcError, discardBody, type HttpHandler } from "../../rpc/index.ts";
 import { entityTag } from "../conditional.ts";
 import { respondProblem } from "../respond-error.ts";
 import type { RestRoutes } from "../routes.ts";
-import type { OpenApiOptions } from "./document.ts";
+import type { OpenApiOptions, OperationAdditions } from "./document.ts";
 
 interface Page {
   readonly fields: readonly HeaderField[];
@@ -14,7 +15,11 @@ interface Page {
 }
 
 /** Serves `/openapi.json` and `/docs`. Both are made for the first who asks. */
-export function openApiHandler(routes: RestRoutes, options: OpenApiOptions): HttpHandler {
+export function openApiHandler(
+  routes: RestRoutes,
+  options: OpenApiOptions,
+  additions?: (method: Method) => OperationAdditions,
+): HttpHandler {
   let pages: Promise<{ readonly json: Page; readonly docs: Page }> | undefined;
   return exchange => {
     const path = exchange.path.value.split("?", 1)[0];
@@ -26,7 +31,7 @@ export function openApiHandler(routes: RestRoutes, options: OpenApiOptions): Htt
       else respondProblem(exchange, new RpcError("unimplemented", "this is for GET", { httpStatus: 405 }), [allow]);
       return true;
     }
-    pages ??= render(routes, options);
+    pages ??= render(routes, options, additions);
     pages.then(
       ({ json, docs }) => respond(exchange, path === "/docs" ? docs : json),
       (error: unknown) => respondProblem(exchange, asRpcError(error), []),
@@ -35,10 +40,14 @@ export function openApiHandler(routes: RestRoutes, options: OpenApiOptions): Htt
   };
 }
 
-async function render(routes: RestRoutes, options: OpenApiOptions) {
+async function render(
+  routes: RestRoutes,
+  options: OpenApiOptions,
+  additions: ((method: Method) => OperationAdditions) | undefined,
+) {
   // Loaded when wanted: the rules' descriptors take a while, and most processes never show a document.
   const [{ openApiDocument }, { docsPage }] = await Promise.all([import("./document.ts"), import("./page.ts")]);
-  const document = openApiDocument(routes.all, options);
+  const document = openApiDocument(routes.all, options, additions);
   const { html, contentSecurityPolicy } = docsPage(document, text => hash("sha256", text, "base64"));
   const page = (text: string, fields: readonly HeaderField[]): Page => {
     const tag = entityTag(text);
