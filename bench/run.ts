@@ -21,7 +21,7 @@ const resultFile = join(resultsFolder, "latest.json");
 const last =
   options.compareLast && existsSync(resultFile) ? (JSON.parse(readFileSync(resultFile, "utf8")) as Run) : undefined;
 
-provision(say);
+provision(say, options.peers);
 const allPeers = readPeers();
 const peers = allPeers.filter(({ name }) => options.peers?.includes(name) ?? true);
 const machine = describeMachine(peers);

@@ -9,8 +9,11 @@ const goPlugins = [
 ];
 const googleProtos = ["google/api/annotations.proto", "google/api/http.proto"];
 
-/** Installs the peers, generates code and builds the Go programs: what is there already is left alone. */
-export function provision(say: (line: string) => void): void {
+/**
+ * Installs the peers, generates code and builds the Go programs: what is there already is left alone.
+ * @param peers those that take part; `undefined`: all
+ */
+export function provision(say: (line: string) => void, peers?: readonly string[]): void {
   if (isOlder("node_modules/.package-lock.json", "package-lock.json")) {
     say("installing the peers");
     run("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--workspaces=false"]);
@@ -25,7 +28,7 @@ export function provision(say: (line: string) => void): void {
     const opt = ["target=ts", "import_extension=ts", "erasable_syntax=true"];
     generate([], [{ local: "protoc-gen-es", out: "gen", include_imports: true, opt }]);
   }
-  provisionGo(say);
+  if (peers === undefined || peers.some(name => name.startsWith("grpc-go"))) provisionGo(say);
   for (const [program, debianPackage] of [
     ["h2load", "nghttp2-client"],
     ["wrk", "wrk"],

@@ -9,3 +9,9 @@ export const queryParametersMax = 1_000;
 
 /** Violations that one answer lists. */
 export const violationsMax = 100;
+
+/** Characters of a name of the caller's that an answer says back: more would make its request cost twice. */
+export const shownNameMax = 100;
+
+/** The same for the path of a field in a body: 100 messages deep with names of some length. */
+export const shownPathMax = 1_000;

@@ -23,7 +23,7 @@ function* items(field: string): Generator<readonly [name: string, quality: numbe
  * `undefined` when it accepts none. A missing or empty field accepts everything (RFC 9110, section 12.5.1).
  */
 export function acceptedType<T extends string>(field: string | undefined, available: readonly T[]): T | undefined {
-  if (field === undefined || field.trim() === "") return available[0];
+  if (field === undefined || field === "*/*" || field.trim() === "") return available[0];
   let best: T | undefined;
   let bestQuality = 0;
   const accepted = [...items(field)];
@@ -42,17 +42,39 @@ export function acceptedType<T extends string>(field: string | undefined, availa
 /** What we write, in our order of preference: the best ratio for the time spent comes first. */
 const ourEncodings: readonly Encoding[] = ["zstd", "br", "gzip", "deflate"];
 
-/** The compression of an answer; `undefined`: none (RFC 9110, section 12.5.3). */
-export function acceptedEncoding(field: string | undefined): Encoding | undefined {
-  if (field === undefined) return undefined;
+/** What a client says about the content codings of its answer. */
+export interface AcceptedEncodings {
+  /** The compression that it likes at least as much as none. */
+  readonly encoding: Encoding | undefined;
+  /** Whether it takes an answer as it is. */
+  readonly isIdentityFine: boolean;
+}
+
+const onlyIdentity: AcceptedEncodings = { encoding: undefined, isIdentityFine: true };
+
+/**
+ * RFC 9110, section 12.5.3. An uncompressed answer is acceptable unless `identity`, or `*` without it, has quality 0; named
+ * with a higher quality than every compression, it is what the client wants.
+ */
+export function acceptedEncodings(field: string | undefined): AcceptedEncodings {
+  if (field === undefined) return onlyIdentity;
   const accepted = [...items(field)];
-  const of = (name: string): number | undefined => accepted.find(item => item[0] === name)?.[1];
-  const others = of("*") ?? 0;
-  let best: Encoding | undefined;
-  let bestQuality = 0;
-  for (const encoding of ourEncodings) {
-    const wanted = of(encoding) ?? others;
-    if (wanted > bestQuality) [best, bestQuality] = [encoding, wanted];
+  // The old names are the same codings (section 8.4.1.3).
+  const of = (name: string): number | undefined =>
+    accepted.find(item => item[0] === name || (name === "gzip" && item[0] === "x-gzip"))?.[1];
+  const others = of("*");
+  let encoding: Encoding | undefined;
+  let best = 0;
+  for (const name of ourEncodings) {
+    const wanted = of(name) ?? others ?? 0;
+    if (wanted > best) [encoding, best] = [name, wanted];
   }
-  return bestQuality >= (of("identity") ?? 0) ? best : undefined;
+  const identity = of("identity");
+  if (best < (identity ?? 0)) encoding = undefined;
+  return { encoding, isIdentityFine: (identity ?? others) !== 0 };
+}
+
+/** A cheap look at whether {@link acceptedEncodings} might say so: a quality of 0 has a zero in it. */
+export function mayRefuseIdentity(field: string): boolean {
+  return field.includes("0");
 }

@@ -1,4 +1,4 @@
-import type { RpcError } from "../../errors/index.ts";
+import { isRpcError, type RpcError } from "../../errors/index.ts";
 import { decompress, type ServerCall, WholeBody } from "../rpc/index.ts";
 import { RestRequestError, refused } from "./problem.ts";
 import type { Parameter, RestRoute } from "./route.ts";
@@ -41,7 +41,8 @@ export class SingleMessage implements RequestBody {
     const { route, segments, query, contentType, encoding, bodyBytesMax } = this.#head;
     const parameters = route.parameters(segments, query);
     let bytes = this.#body?.bytes();
-    if (bytes !== undefined && encoding !== undefined) bytes = decompress(encoding, bytes, bodyBytesMax);
+    if (bytes !== undefined && encoding !== undefined) bytes = inflated(encoding, bytes, bodyBytesMax);
+    if (bytes?.length === 0) bytes = undefined;
     const message =
       route.bodyKind === "http-body"
         ? route.requestWith(parameters, { contentType, data: bytes ?? new Uint8Array() })
@@ -80,11 +81,13 @@ export class MessageLines implements RequestBody {
   }
 
   #end(call: ServerCall): void {
+    this.#lines++;
+    // A flood of empty lines must cost no more than its bytes.
+    if (this.#lineBytes === 0) return;
     const bytes = this.#line.bytes();
     const size = this.#lineBytes + 1;
     this.#line = new WholeBody(this.#head.bodyBytesMax);
     this.#lineBytes = 0;
-    this.#lines++;
     if (isBlank(bytes)) return;
     const { route, segments, query } = this.#head;
     try {
@@ -120,6 +123,16 @@ export class MessagePieces implements RequestBody {
     this.#hasBegun = true;
     this.#parameters ??= route.parameters(segments, query);
     call.message(route.requestWith(this.#parameters, { contentType, data }), size);
+  }
+}
+
+/** @throws RpcError resource_exhausted over the limit, RestRequestError for what is not compressed as it says */
+function inflated(encoding: string, bytes: Buffer, bodyBytesMax: number): Buffer {
+  try {
+    return decompress(encoding, bytes, bodyBytesMax);
+  } catch (error) {
+    if (!isRpcError(error, "invalid_argument")) throw error;
+    throw refused("", `the body is not valid ${encoding}`, "content_encoding", { cause: error });
   }
 }
 

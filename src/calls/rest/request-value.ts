@@ -7,7 +7,10 @@ export type JsonObject = { [name: string]: unknown };
 const scalarMessages =
   /^google\.protobuf\.(Timestamp|Duration|FieldMask|(Double|Float|U?Int(32|64)|Bool|String|Bytes)Value)$/;
 
-/** The field of a dotted path, either spelling; `undefined` when a step does not exist or is no message. */
+/** Messages whose JSON is no object of their fields: no path leads into them. */
+const ownJson = /^google\.protobuf\.(Any|Struct|Value|ListValue)$/;
+
+/** The field of a dotted path, either spelling; `undefined` when a step does not exist or is no message with fields. */
 export function findField(desc: DescMessage, path: string): readonly DescField[] | undefined {
   const fields: DescField[] = [];
   let message: DescMessage | undefined = desc;
@@ -15,9 +18,21 @@ export function findField(desc: DescMessage, path: string): readonly DescField[]
     const field: DescField | undefined = message?.fields.find(one => one.name === name || one.jsonName === name);
     if (field === undefined) return undefined;
     fields.push(field);
-    message = field.fieldKind === "message" ? field.message : undefined;
+    message = field.fieldKind === "message" && hasFields(field.message) ? field.message : undefined;
   }
   return fields;
+}
+
+function hasFields({ typeName }: DescMessage): boolean {
+  return !scalarMessages.test(typeName) && !ownJson.test(typeName);
+}
+
+/** A field of a message, also one of a oneof. */
+export function fieldValue(message: unknown, field: DescField): unknown {
+  const object = message as JsonObject | undefined;
+  if (field.oneof === undefined) return object?.[field.localName];
+  const member = object?.[field.oneof.localName] as { case?: string; value?: unknown } | undefined;
+  return member?.case === field.localName ? member.value : undefined;
 }
 
 /** Whether values of the field can be written as text in a path or query. */

@@ -109,11 +109,16 @@ function search<T>(
   return take(place.open, verb, httpMethod, allowed);
 }
 
-/** A custom rule of kind `*` takes the methods that no other route of the template has. */
+/**
+ * A route of GET answers HEAD too, unless a custom rule of kind `HEAD` does; one of kind `*` takes the methods that no
+ * other route of the template has.
+ */
 function take<T>(ends: Ends<T>, verb: string, httpMethod: string, allowed: Set<string>): T | undefined {
   const byMethod = ends.get(verb);
   if (byMethod === undefined) return undefined;
-  const found = byMethod.get(httpMethod) ?? byMethod.get("*");
+  let found = byMethod.get(httpMethod);
+  if (found === undefined && httpMethod === "HEAD") found = byMethod.get("GET");
+  found ??= byMethod.get("*");
   if (found === undefined) for (const method of byMethod.keys()) allowed.add(method);
   return found;
 }

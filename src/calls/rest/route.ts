@@ -7,11 +7,13 @@ import {
   type HttpBinding,
   hasDuplicateMembers,
   type JsonCodec,
+  type JsonDialect,
   jsonCodec,
 } from "../../contract/index.ts";
-import { queryParametersMax } from "./limits.ts";
+import { queryParametersMax, shownNameMax, shownPathMax } from "./limits.ts";
+import { compileLocation, type LocationOf } from "./location.ts";
 import { RestRequestError, refused } from "./problem.ts";
-import { findField, isParameter, type JsonObject, removeField, setParameter } from "./request-value.ts";
+import { fieldValue, findField, isParameter, type JsonObject, removeField, setParameter } from "./request-value.ts";
 import { parseTemplate, percentDecode, type Template } from "./template.ts";
 
 /** A body of any content type: bytes that are not JSON. */
@@ -45,11 +47,14 @@ export class RestRoute {
   /** How answers are written. */
   readonly responseKind: "json" | "http-body";
   readonly responseField: DescField | undefined;
+  /** The `Location` of what was made; `undefined`: the contract names none. */
+  readonly location: LocationOf | undefined;
   /** The fields that the template's variables bind. */
   readonly variables: readonly (readonly DescField[])[];
   readonly #request: JsonCodec<Message>;
   readonly #response: JsonCodec<Message>;
-  readonly #locationFields: readonly (readonly DescField[])[];
+  /** What the answer's body is when `responseField` is absent. */
+  readonly #absentPart: unknown;
 
   /** @throws ContractError for a template or field name that means nothing */
   constructor(service: Service, method: Method, binding: HttpBinding, unknownFields: "ignore" | "reject") {
@@ -77,11 +82,8 @@ export class RestRoute {
     this.bodyKind = binding.body === "" ? "none" : isHttpBody(input, this.bodyField) ? "http-body" : "json";
     this.responseField = partOf(output, binding.responseBody, `${where}: response_body`);
     this.responseKind = isHttpBody(output, this.responseField) ? "http-body" : "json";
-    this.#locationFields = locationPaths(method).map(path => {
-      const fields = findField(output, path);
-      if (fields !== undefined && isParameter(fields.at(-1) as DescField)) return fields;
-      throw new ContractError(`${where}: rest.location: "${path}" is no field of ${output.typeName}`);
-    });
+    this.location = compileLocation(method);
+    this.#absentPart = absentPart(output, this.responseField, service.dialect);
   }
 
   /**
@@ -122,10 +124,9 @@ export class RestRoute {
       return this.#request.decodeValue(value);
     } catch (error) {
       if (!(error instanceof CodecError)) throw error;
-      const text = error.path === "" ? error.message : `${error.path}: ${error.message}`;
-      throw new RestRequestError(text, [{ field: error.path, message: error.message, rule: error.rule }], {
-        cause: error,
-      });
+      const field = shortened(error.path, shownPathMax);
+      const text = field === "" ? error.message : `${field}: ${error.message}`;
+      throw new RestRequestError(text, [{ field, message: error.message, rule: error.rule }], { cause: error });
     }
   }
 
@@ -134,7 +135,10 @@ export class RestRoute {
     const field = this.bodyField;
     if (field === undefined) return create(this.method.desc.input, body as never);
     const message = this.request(parameters, undefined);
-    (message as unknown as JsonObject)[field.localName] = create(field.message as DescMessage, body as never);
+    const value = create(field.message as DescMessage, body as never);
+    const target = message as unknown as JsonObject;
+    if (field.oneof === undefined) target[field.localName] = value;
+    else target[field.oneof.localName] = { case: field.localName, value };
     return message;
   }
 
@@ -144,33 +148,17 @@ export class RestRoute {
     const text = this.#response.encode(message);
     if (field === undefined) return text;
     const value = JSON.parse(text) as JsonObject;
-    return JSON.stringify(value[field.name] ?? value[field.jsonName] ?? emptyOf(field));
+    return JSON.stringify(value[field.name] ?? value[field.jsonName] ?? this.#absentPart);
   }
 
   /** The answer's body where it has a content type of its own. */
   responseBody(message: object): HttpBody {
     const field = this.responseField;
-    const body = field === undefined ? message : (message as JsonObject)[field.localName];
+    const body = field === undefined ? message : fieldValue(message, field);
     const { contentType, data } = (body ?? {}) as Partial<HttpBody>;
     const type = contentType === undefined || contentType === "" ? "application/octet-stream" : contentType;
     if (!/^[\x20-\x7e]+$/.test(type)) throw new Error(`${this.method.path} answered with content type ${type}`);
     return { contentType: type, data: data ?? new Uint8Array() };
-  }
-
-  /** The `Location` of what was made, from the contract's template; `undefined` when a field in it is empty. */
-  location(message: object): string | undefined {
-    const template = this.method.rest.location;
-    if (template === undefined) return undefined;
-    let index = 0;
-    let isWhole = true;
-    const location = template.replace(/\{[^}]*\}/g, () => {
-      let value: unknown = message;
-      for (const field of this.#locationFields[index++] ?? []) value = fieldValue(value, field);
-      const text = typeof value === "object" ? "" : String(value ?? "");
-      isWhole &&= text !== "";
-      return encodeURIComponent(text);
-    });
-    return isWhole ? location : undefined;
   }
 
   #bodyValue(text: string): JsonObject {
@@ -239,8 +227,8 @@ function queryText(text: string): string | undefined {
 }
 
 /** What a peer sent, short enough to be said back. */
-function shortened(name: string): string {
-  return name.length > 100 ? `${name.slice(0, 100)}…` : name;
+function shortened(name: string, charactersMax = shownNameMax): string {
+  return name.length > charactersMax ? `${name.slice(0, charactersMax)}…` : name;
 }
 
 function partOf(desc: DescMessage, name: string, where: string): DescField | undefined {
@@ -255,25 +243,15 @@ function isHttpBody(desc: DescMessage, field: DescField | undefined): boolean {
   return field.fieldKind === "message" && field.message.typeName === httpBodyName;
 }
 
-function locationPaths(method: Method): readonly string[] {
-  return [...(method.rest.location ?? "").matchAll(/\{([^}]*)\}/g)].map(([, path]) => path ?? "");
-}
-
-/** A field of a message, also one of a oneof. */
-function fieldValue(message: unknown, field: DescField): unknown {
-  const object = message as JsonObject | undefined;
-  if (field.oneof === undefined) return object?.[field.localName];
-  const member = object?.[field.oneof.localName] as { case?: string; value?: unknown } | undefined;
-  return member?.case === field.localName ? member.value : undefined;
-}
-
 /** The same field of the same message: recursive types have one field at many paths. */
 function isSamePath(one: readonly DescField[], other: readonly DescField[]): boolean {
   return one.length === other.length && one.every((field, index) => field === other[index]);
 }
 
-/** What an absent field is in JSON. */
-function emptyOf(field: DescField): unknown {
-  if (field.fieldKind === "list") return [];
-  return field.fieldKind === "map" ? {} : null;
+/** An absent field in JSON: the default value that messages leave out, `null` where absence has a meaning. */
+function absentPart(desc: DescMessage, field: DescField | undefined, dialect: JsonDialect): unknown {
+  if (field === undefined) return undefined;
+  const text = jsonCodec(desc, { dialect: { ...dialect, emitDefaultValues: true } }).encode(create(desc));
+  const defaults = JSON.parse(text) as JsonObject;
+  return defaults[field.name] ?? defaults[field.jsonName] ?? null;
 }

@@ -46,7 +46,7 @@ export class RestRoutes {
     this.all = all;
   }
 
-  /** The route of a request; `target` is path and query as sent. */
+  /** The route of a request, that of GET for HEAD; `target` is path and query as sent. */
   match(verb: string, target: string): RestMatch {
     const mark = target.indexOf("?");
     const found = this.#table.find(verb, mark === -1 ? target : target.slice(0, mark));
@@ -54,6 +54,7 @@ export class RestRoutes {
       return { kind: "match", ...found, query: mark === -1 ? "" : target.slice(mark + 1) };
     }
     if (found.length === 0) return { kind: "none" };
-    return { kind: "wrong_verb", allow: found.includes("GET") ? [...found, "HEAD"] : found };
+    const answersHead = found.includes("GET") && !found.includes("HEAD");
+    return { kind: "wrong_verb", allow: answersHead ? [...found, "HEAD"] : found };
   }
 }

@@ -2,7 +2,7 @@ import { requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { HeaderField, type ServerExchange } from "../../wire/index.ts";
 import { discardBody, encodings, type HttpHandler, isEncoding, type RpcServer } from "../rpc/index.ts";
-import { acceptedType } from "./negotiation.ts";
+import { acceptedEncodings, acceptedType, mayRefuseIdentity } from "./negotiation.ts";
 import { refused } from "./problem.ts";
 import {
   MessageLines,
@@ -24,8 +24,7 @@ const streamFormats: readonly StreamFormat[] = ["application/x-ndjson", "text/ev
 /** Serves the contract's routes; answers `false` for paths that have none. */
 export function restHandler(routes: RestRoutes): HttpHandler {
   return (exchange: ServerExchange, server: RpcServer) => {
-    const isHead = exchange.method === "HEAD";
-    const match = routes.match(isHead ? "GET" : exchange.method, exchange.path.value);
+    const match = routes.match(exchange.method, exchange.path.value);
     switch (match.kind) {
       case "none":
         return false;
@@ -37,13 +36,12 @@ export function restHandler(routes: RestRoutes): HttpHandler {
         const served = server.servedMethod(route.method.path);
         if (served === undefined) return false;
         const { fields } = exchange;
-        const encoding = fields.get("content-encoding");
         const head: RequestHead = {
           route,
           segments,
           query,
           contentType: fields.get("content-type") ?? "",
-          encoding: encoding === undefined || encoding === "identity" ? undefined : encoding.trim().toLowerCase(),
+          encoding: contentCoding(fields.get("content-encoding")),
           bodyBytesMax: route.method.policy.requestBytesMax ?? server.receiveBytesMax,
         };
         const body = requestBody(exchange, head);
@@ -52,11 +50,14 @@ export function restHandler(routes: RestRoutes): HttpHandler {
           return true;
         }
         const format = answerFormat(route, fields.get("accept"));
+        const codingRefusal = refusedCoding(fields.get("accept-encoding"), format === "whole");
         if (format instanceof Refusal) {
           refuse(exchange, format);
+        } else if (codingRefusal !== undefined) {
+          refuse(exchange, codingRefusal);
         } else if (format === "whole") {
           server.serve(exchange, served, new RestUnaryWire(route, body), () => timeoutOf(exchange));
-        } else if (isHead) {
+        } else if (exchange.method === "HEAD") {
           // Running a stream to throw it away would only cost.
           discardBody(exchange);
           const type = format === "bytes" ? [] : [new HeaderField("content-type", format)];
@@ -111,6 +112,11 @@ function requestBody(exchange: ServerExchange, head: RequestHead): RequestBody |
   const { route, contentType, encoding } = head;
   const isStream = requestIsStream(route.method.kind);
   if (route.bodyKind === "none") return new SingleMessage(head);
+  // Before a client that waits for 100 (Continue) is asked for it.
+  if (!isStream && announcedBytes(exchange) > head.bodyBytesMax) {
+    const reason = `the body exceeds the limit of ${head.bodyBytesMax} bytes`;
+    return new Refusal(new RpcError("resource_exhausted", reason, { httpStatus: 413 }));
+  }
   if (encoding !== undefined && (isStream || !isEncoding(encoding))) {
     const accepted = isStream ? "identity" : encodings.join(", ");
     const error = refused("", `the content coding must be one of ${accepted}`, "content_encoding", { httpStatus: 415 });
@@ -126,6 +132,28 @@ function requestBody(exchange: ServerExchange, head: RequestHead): RequestBody |
     return isStream ? new MessageLines(head) : new SingleMessage(head);
   }
   return new Refusal(unsupportedType(expected), [new HeaderField("accept", expected.join(", "))]);
+}
+
+function announcedBytes(exchange: ServerExchange): number {
+  return exchange.bodyIsAbsent ? 0 : Number(exchange.fields.get("content-length") ?? 0);
+}
+
+/** The content coding of a body; names are case-insensitive, and `x-gzip` is gzip (RFC 9110, section 8.4.1). */
+function contentCoding(field: string | undefined): string | undefined {
+  if (field === undefined) return undefined;
+  const name = field.trim().toLowerCase();
+  if (name === "identity" || name === "") return undefined;
+  return name === "x-gzip" ? "gzip" : name;
+}
+
+/** A client that takes the answer neither as it is nor compressed is told so before anything is done for it. */
+function refusedCoding(field: string | undefined, mayCompress: boolean): Refusal | undefined {
+  if (field === undefined || !mayRefuseIdentity(field)) return undefined;
+  const { encoding, isIdentityFine } = acceptedEncodings(field);
+  if (isIdentityFine || (mayCompress && encoding !== undefined)) return undefined;
+  const available = ["identity", ...(mayCompress ? encodings : [])].join(", ");
+  const reason = `the answer's content coding is one of ${available}, none of which the request accepts`;
+  return new Refusal(refused("", reason, "accept_encoding", { httpStatus: 406 }));
 }
 
 /** JSON between systems is UTF-8 (RFC 8259, section 8.1). */

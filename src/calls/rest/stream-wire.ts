@@ -1,6 +1,8 @@
 import type { RpcError } from "../../errors/index.ts";
+import type { Timer } from "../../platform/index.ts";
 import { constantField, HeaderField } from "../../wire/index.ts";
-import { appendFields, type ServerCall, type ServerWire } from "../rpc/index.ts";
+import { appendFields, asRpcError, type ServerCall, type ServerWire } from "../rpc/index.ts";
+import { checkAnswerSize } from "./answer-size.ts";
 import { heartbeatMs, streamHeadMs } from "./limits.ts";
 import { problem } from "./problem.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -31,6 +33,7 @@ export class RestStreamWire implements ServerWire {
   #sequence = 0;
   #headSent = false;
   #isWatched = false;
+  #timer: Timer | undefined;
 
   constructor(route: RestRoute, body: RequestBody, format: StreamFormat) {
     this.#route = route;
@@ -56,17 +59,20 @@ export class RestStreamWire implements ServerWire {
   send(call: ServerCall, message: object): void {
     if (this.#format === "bytes") {
       const { contentType, data } = this.#route.responseBody(message);
+      checkAnswerSize(data, call.host.sendBytesMax);
       this.#sendHead(call, contentType);
       if (data.length > 0) call.exchange.sendData(data, false);
       return;
     }
     // Encoded first: what cannot be encoded as the first message is still an ordinary problem.
     const text = this.#route.response(message);
+    checkAnswerSize(text, call.host.sendBytesMax);
     this.#sendHead(call);
     this.#write(call, this.#format === "text/event-stream" ? this.#event("", text) : `${text}\n`);
   }
 
   finish(call: ServerCall, error: RpcError | undefined): void {
+    this.#timer?.cancel();
     const names = this.#route.service.dialect.fieldNames;
     if (error !== undefined && !this.#headSent) {
       respondError(call, error, names);
@@ -85,6 +91,10 @@ export class RestStreamWire implements ServerWire {
     call.exchange.sendTrailers([]);
   }
 
+  aborted(): void {
+    this.#timer?.cancel();
+  }
+
   #event(name: string, data: string): string {
     const type = name === "" ? "" : `event: ${name}\n`;
     return `${type}id: ${++this.#sequence}\ndata: ${data}\n\n`;
@@ -92,7 +102,6 @@ export class RestStreamWire implements ServerWire {
 
   #sendHead(call: ServerCall, contentType?: string): void {
     if (this.#headSent) return;
-    this.#headSent = true;
     const fields = [...heads[this.#format]];
     if (this.#format === "bytes") {
       fields.push(new HeaderField("content-type", contentType ?? "application/octet-stream"));
@@ -100,6 +109,7 @@ export class RestStreamWire implements ServerWire {
     if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
     if (call.closesConnection) fields.push(constantField("connection", "close"));
     call.exchange.sendHead(this.#route.successStatus, fields, false);
+    this.#headSent = true;
   }
 
   #write({ exchange }: ServerCall, text: string): void {
@@ -115,14 +125,18 @@ export class RestStreamWire implements ServerWire {
     this.#isWatched = true;
     const { clock } = call.host;
     const beat = (): void => {
-      if (call.isSettled) return;
-      this.#write(call, ":\n\n");
-      clock.after(heartbeatMs, beat);
+      // A reader that is behind has something to read.
+      if (call.exchange.isWritable) this.#write(call, ":\n\n");
+      this.#timer = clock.after(heartbeatMs, beat);
     };
-    clock.after(streamHeadMs, () => {
-      if (call.isSettled) return;
-      this.#sendHead(call);
-      if (this.#format === "text/event-stream") clock.after(heartbeatMs, beat);
+    this.#timer = clock.after(streamHeadMs, () => {
+      try {
+        this.#sendHead(call);
+      } catch (error) {
+        call.fail(asRpcError(error));
+        return;
+      }
+      if (this.#format === "text/event-stream") this.#timer = clock.after(heartbeatMs, beat);
     });
   }
 }

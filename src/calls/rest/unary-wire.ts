@@ -1,8 +1,9 @@
 import { RpcError } from "../../errors/index.ts";
 import { constantField, HeaderField } from "../../wire/index.ts";
 import { appendFields, compress, type Encoding, type ServerCall, type ServerWire } from "../rpc/index.ts";
+import { checkAnswerSize } from "./answer-size.ts";
 import { entityTag, precondition } from "./conditional.ts";
-import { acceptedEncoding } from "./negotiation.ts";
+import { acceptedEncodings, mayRefuseIdentity } from "./negotiation.ts";
 import type { RequestBody } from "./request-body.ts";
 import { respondError } from "./respond-error.ts";
 import type { HttpBody, RestRoute } from "./route.ts";
@@ -50,17 +51,14 @@ export class RestUnaryWire implements ServerWire {
 
   #send(call: ServerCall, message: object, fields: HeaderField[], body: HttpBody["data"] | string): void {
     const { exchange, host } = call;
-    if (body.length > host.sendBytesMax) {
-      const reason = `the answer of ${body.length} exceeds the limit of ${host.sendBytesMax} bytes`;
-      throw new RpcError("resource_exhausted", reason, { httpStatus: 500 });
-    }
-    const location = this.#route.location(message);
+    checkAnswerSize(body, host.sendBytesMax);
+    const location = this.#route.location?.(message);
     if (location !== undefined) fields.push(new HeaderField("location", location));
     if (call.hasResponseHeaders) appendFields(fields, call.responseHeaders);
     const isLarge = body.length >= (call.compressResponses === true ? 0 : host.compression.bytesMin);
-    if (isLarge && host.compression.responses !== "never") fields.push(varyEncoding);
+    const encoding = responseEncoding(call, isLarge);
+    if ((isLarge && host.compression.responses !== "never") || encoding !== undefined) fields.push(varyEncoding);
     if (this.#isReading(call) && !this.#proceeds(call, fields, body)) return;
-    const encoding = isLarge ? responseEncoding(call) : undefined;
     if (encoding === undefined) {
       exchange.respond(this.#route.successStatus, fields, body);
     } else {
@@ -102,8 +100,12 @@ export class RestUnaryWire implements ServerWire {
   }
 }
 
-function responseEncoding({ host, compressResponses, exchange }: ServerCall): Encoding | undefined {
-  if (compressResponses === false) return undefined;
-  if (compressResponses === undefined && host.compression.responses === "never") return undefined;
-  return acceptedEncoding(exchange.fields.get("accept-encoding"));
+function responseEncoding({ host, compressResponses, exchange }: ServerCall, isLarge: boolean): Encoding | undefined {
+  const field = exchange.fields.get("accept-encoding");
+  // Most small answers to most clients: nothing to decide.
+  if (field === undefined || (!isLarge && !mayRefuseIdentity(field))) return undefined;
+  const { encoding, isIdentityFine } = acceptedEncodings(field);
+  if (!isIdentityFine) return encoding;
+  const mayCompress = compressResponses ?? host.compression.responses !== "never";
+  return isLarge && mayCompress ? encoding : undefined;
 }

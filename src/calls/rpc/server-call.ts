@@ -5,7 +5,7 @@ import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/ind
 import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
 import { judge, judgedStream } from "./judge-request.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
-import { type Metadata, metadataFromFields } from "./metadata.ts";
+import { Metadata, metadataFromFields } from "./metadata.ts";
 
 /** What an implementation gives for one method: `request` is a message, or an async iterable of them. */
 export type AnyHandler = (request: never, call: ServerCall) => unknown;
@@ -31,6 +31,8 @@ export interface ServerWire {
   send(call: ServerCall, message: object): void;
   /** Ends the call; without an error after a stream, with one instead of the (rest of the) answer. */
   finish(call: ServerCall, error: RpcError | undefined): void;
+  /** The caller has gone: nothing can be sent any more. For wires that hold timers. */
+  aborted?(): void;
 }
 
 /** When a server compresses its answers. */
@@ -260,6 +262,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     const reason = new RpcError("cancelled", "the caller has gone", { cause: error });
     this.#wasAborted = true;
     this.#settle();
+    this.wire.aborted?.();
     this.abortSignal(reason);
     this.#queue?.end(reason);
     this.#wake();
@@ -282,13 +285,20 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.#wake();
   }
 
-  /** Metadata or details that do not encode are a failure of the handler, never of the process. */
-  #finish(error: RpcError): void {
+  /** Headers, trailers or details of the handler's that cannot be sent cost the call its answer, not the process its life. */
+  #finish(error: RpcError | undefined): void {
     try {
       this.wire.finish(this, error);
     } catch (failure) {
       this.#report(failure);
-      this.wire.finish(this, new RpcError("internal", "internal error", { cause: failure }));
+      this.responseHeaders = new Metadata();
+      this.responseTrailers = new Metadata();
+      try {
+        this.wire.finish(this, asRpcError(failure));
+      } catch {
+        // Something of the answer has left already: only a cut tells that it is not whole.
+        this.exchange.reset("error");
+      }
     }
   }
 
@@ -374,7 +384,7 @@ export class ServerCall extends CallState implements BodyReceiver {
       if (this.#isSettled) await iterator.return?.();
     }
     this.#settle();
-    this.wire.finish(this, undefined);
+    this.#finish(undefined);
   }
 
   #untilWritable(): Promise<void> {
