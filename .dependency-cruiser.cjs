@@ -33,7 +33,12 @@ const roomRules = steps.flatMap((rooms, step) =>
 );
 
 /** Inside `calls`, from the bottom to the top. */
-const callsOrder = [["discovery", "balancing"], ["channel"], ["rpc"], ["rest", "connect-es", "fetch", "auth", "idempotency"]];
+const callsOrder = [
+  ["discovery", "balancing"],
+  ["channel"],
+  ["rpc"],
+  ["rest", "connect-es", "fetch", "auth", "idempotency"],
+];
 const callsRules = callsOrder.flatMap((rooms, step) =>
   rooms.map(room => ({
     name: `calls-${room}`,
