@@ -47,8 +47,9 @@ export class RestRoute {
   readonly responseField: DescField | undefined;
   /** The fields that the template's variables bind. */
   readonly variables: readonly (readonly DescField[])[];
-  readonly #request: JsonCodec<Message>;
-  readonly #response: JsonCodec<Message>;
+  readonly #unknownFields: "ignore" | "reject";
+  #requestCodec: JsonCodec<Message> | undefined;
+  #responseCodec: JsonCodec<Message> | undefined;
   readonly #locationFields: readonly (readonly DescField[])[];
 
   /** @throws ContractError for a template or field name that means nothing */
@@ -61,8 +62,7 @@ export class RestRoute {
     this.verb = binding.verb;
     this.template = parseTemplate(binding.template, where);
     this.successStatus = method.rest.successStatus;
-    this.#request = jsonCodec(input, { dialect: service.dialect, unknownFields });
-    this.#response = jsonCodec(output, { dialect: service.dialect });
+    this.#unknownFields = unknownFields;
     this.variables = this.template.variables.map(({ fieldPath }) => {
       const fields = findField(input, fieldPath);
       const last = fields?.at(-1);
@@ -82,6 +82,18 @@ export class RestRoute {
       if (fields !== undefined && isParameter(fields.at(-1) as DescField)) return fields;
       throw new ContractError(`${where}: rest.location: "${path}" is no field of ${output.typeName}`);
     });
+  }
+
+  /** Compiled when a request first needs it: for a contract of 500 methods it would be half of the start. */
+  get #request(): JsonCodec<Message> {
+    const { dialect } = this.service;
+    this.#requestCodec ??= jsonCodec(this.method.desc.input, { dialect, unknownFields: this.#unknownFields });
+    return this.#requestCodec;
+  }
+
+  get #response(): JsonCodec<Message> {
+    this.#responseCodec ??= jsonCodec(this.method.desc.output, { dialect: this.service.dialect });
+    return this.#responseCodec;
   }
 
   /**

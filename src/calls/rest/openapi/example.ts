@@ -1,12 +1,12 @@
 import type { Schema } from "./schema.ts";
 
 /** Messages in messages are shown to this depth; deeper ones have only what they must have. */
-const depthMax = 4;
+const depthMax = 3;
 /**
  * About so many values are in one example. Where many messages refer to each other, all that can be shown doubles with every
  * message: 25 of them made a document of 73 MiB.
  */
-const valuesMax = 200;
+const valuesMax = 50;
 
 /** A value that a schema accepts, for people to start from. */
 export function exampleOf(schema: Schema, components: Readonly<Record<string, Schema>>): unknown {
@@ -72,12 +72,12 @@ function exampleObject(schema: Schema, showing: Showing, open: readonly string[]
     if (first !== undefined && second !== undefined && !left.has(first)) left.add(second);
   }
   const entries = Object.entries(schema.properties ?? {}).filter(([name]) => !left.has(name));
-  const shown: Record<string, unknown> = {};
+  const shown: [string, unknown][] = [];
   for (const [name, property] of entries) {
     if (!hasRoom(showing, open) && schema.required?.includes(name) !== true) continue;
-    Object.defineProperty(shown, name, { value: example(property, showing, name, open), enumerable: true });
+    shown.push([name, example(property, showing, name, open)]);
   }
-  return shown;
+  return Object.fromEntries(shown);
 }
 
 function number(schema: Schema, wanted: number): number {
