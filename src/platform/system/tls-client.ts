@@ -1,9 +1,10 @@
 import { isIP } from "node:net";
-import { type ConnectionOptions, checkServerIdentity, connect, type TLSSocket } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { tcpKeepaliveMs } from "../limits.ts";
 import type { ByteStream, ConnectOptions, TlsClientOptions } from "../network.ts";
 import { SocketByteStream, sharedBufferReading } from "./byte-stream.ts";
 import { tlsState } from "./peer-certificate.ts";
+import { tlsModule } from "./tls-module.ts";
 
 function pem(text: string | Uint8Array | undefined): string | Buffer | undefined {
   return text === undefined || typeof text === "string" ? text : Buffer.from(text);
@@ -43,6 +44,7 @@ export function connectTls(
   fail: (cause: unknown) => void,
 ): TLSSocket {
   let stream: SocketByteStream | undefined;
+  const { checkServerIdentity, connect } = tlsModule();
   const name = tls.serverName ?? host;
   // RFC 6066, section 3: an IP address is not a server name.
   const serverName = isIP(name) === 0 ? name : undefined;

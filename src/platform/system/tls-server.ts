@@ -1,9 +1,10 @@
-import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import { outsideContext } from "../context.ts";
 import type { ByteStream, TlsServerContext, TlsServerOptions } from "../network.ts";
 import { SocketByteStream } from "./byte-stream.ts";
 import { systemClock } from "./clock.ts";
 import { tlsState } from "./peer-certificate.ts";
+import { tlsModule } from "./tls-module.ts";
 
 function pem(text: string | Uint8Array): string | Buffer {
   return typeof text === "string" ? text : Buffer.from(text);
@@ -11,7 +12,7 @@ function pem(text: string | Uint8Array): string | Buffer {
 
 function load(options: TlsServerOptions): SecureContext {
   try {
-    return createSecureContext({
+    return tlsModule().createSecureContext({
       cert: pem(options.cert),
       key: pem(options.key),
       minVersion: options.minVersion ?? "TLSv1.2",
@@ -61,6 +62,7 @@ export async function secureAccepted(
     // TLSSocket takes what its socket has buffered as the first input.
     raw.pause();
     raw.unshift(copy);
+    const { TLSSocket } = tlsModule();
     return new TLSSocket(raw, {
       isServer: true,
       secureContext: context.secureContext,

@@ -1,36 +1,51 @@
 import type { Schema } from "./schema.ts";
 
+/** Messages in messages are shown to this depth; deeper ones have only what they must have. */
+const depthMax = 3;
+/**
+ * About so many values are in one example. Where many messages refer to each other, all that can be shown doubles with every
+ * message: 25 of them made a document of 73 MiB.
+ */
+const valuesMax = 50;
+
 /** A value that a schema accepts, for people to start from. */
 export function exampleOf(schema: Schema, components: Readonly<Record<string, Schema>>): unknown {
-  return example(schema, components, "", []);
+  return example(schema, { components, values: 0 }, "", []);
 }
 
-function example(
-  schema: Schema,
-  components: Readonly<Record<string, Schema>>,
-  name: string,
-  open: readonly string[],
-): unknown {
+interface Showing {
+  readonly components: Readonly<Record<string, Schema>>;
+  /** How many values there are so far. */
+  values: number;
+}
+
+/** Whether there is room for what may be left out. @param open the messages around it */
+function hasRoom(showing: Showing, open: readonly string[]): boolean {
+  return open.length <= depthMax && showing.values < valuesMax;
+}
+
+function example(schema: Schema, showing: Showing, name: string, open: readonly string[]): unknown {
+  showing.values++;
   if (schema.$ref !== undefined) {
     const target = schema.$ref.slice(schema.$ref.lastIndexOf("/") + 1);
-    const found = components[target];
+    const found = showing.components[target];
     // A type that contains itself ends here.
-    return found === undefined || open.includes(target) ? {} : example(found, components, name, [...open, target]);
+    return found === undefined || open.includes(target) ? {} : example(found, showing, name, [...open, target]);
   }
   if (schema.const !== undefined) return schema.const;
   if (schema.enum !== undefined) return exampleOfEnum(schema.enum);
   if (schema.anyOf?.[0] !== undefined && schema.type === undefined)
-    return example(schema.anyOf[0], components, name, open);
+    return example(schema.anyOf[0], showing, name, open);
   const type = typeof schema.type === "string" ? schema.type : schema.type?.[0];
   switch (type) {
     case "object":
-      return exampleObject(schema, components, open);
+      return exampleObject(schema, showing, open);
     case "array": {
       const { items = {}, minItems = 0 } = schema;
       const isRecursive = items.$ref !== undefined && open.includes(items.$ref.slice(items.$ref.lastIndexOf("/") + 1));
-      return isRecursive && minItems === 0
+      return minItems === 0 && (isRecursive || !hasRoom(showing, open))
         ? []
-        : Array.from({ length: Math.max(1, minItems) }, () => example(items, components, name, open));
+        : Array.from({ length: Math.max(1, minItems) }, () => example(items, showing, name, open));
     }
     case "integer":
       return Math.trunc(number(schema, 1));
@@ -49,7 +64,7 @@ function exampleOfEnum(values: readonly unknown[]): unknown {
   return values.find(value => typeof value === "string" && !/unspecified/i.test(value)) ?? values[0];
 }
 
-function exampleObject(schema: Schema, components: Readonly<Record<string, Schema>>, open: readonly string[]): unknown {
+function exampleObject(schema: Schema, showing: Showing, open: readonly string[]): unknown {
   const left = new Set<string>();
   for (const { not } of schema.allOf ?? []) {
     // Of a oneof the first member is shown.
@@ -57,7 +72,12 @@ function exampleObject(schema: Schema, components: Readonly<Record<string, Schem
     if (first !== undefined && second !== undefined && !left.has(first)) left.add(second);
   }
   const entries = Object.entries(schema.properties ?? {}).filter(([name]) => !left.has(name));
-  return Object.fromEntries(entries.map(([name, property]) => [name, example(property, components, name, open)]));
+  const shown: [string, unknown][] = [];
+  for (const [name, property] of entries) {
+    if (!hasRoom(showing, open) && schema.required?.includes(name) !== true) continue;
+    shown.push([name, example(property, showing, name, open)]);
+  }
+  return Object.fromEntries(shown);
 }
 
 function number(schema: Schema, wanted: number): number {

@@ -20,8 +20,16 @@ export interface FieldConstraints {
 
 const none: FieldConstraints = { schema: {}, items: undefined, keys: undefined, isRequired: false };
 
+/** A field is asked for wherever its message is shown, and reading an option decodes it. */
+const known = new WeakMap<DescField, FieldConstraints>();
+
 export function constraintsOf(field: DescField): FieldConstraints {
-  return hasOption(field, fieldOption) ? constraints(getOption(field, fieldOption), hasPresence(field)) : none;
+  let found = known.get(field);
+  if (found === undefined) {
+    found = hasOption(field, fieldOption) ? constraints(getOption(field, fieldOption), hasPresence(field)) : none;
+    known.set(field, found);
+  }
+  return found;
 }
 
 export function isRequiredOneof(oneof: DescOneof): boolean {
