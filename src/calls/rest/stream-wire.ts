@@ -24,13 +24,20 @@ const heads: Readonly<Record<StreamFormat, readonly HeaderField[]>> = {
   bytes: [constantField("x-content-type-options", "nosniff")],
 };
 
-/** A call that came by one of the contract's routes and answers with a stream. */
+/**
+ * A call that came by one of the contract's routes and answers with a stream.
+ *
+ * Events are numbered. A reader that lost its connection says by `Last-Event-ID` which number it had last: the handler
+ * finds it in the call's metadata and may leave out what was sent, which only it can know; the numbers go on from there,
+ * so that the next reconnect is right too. A handler that does not look sends everything again.
+ */
 export class RestStreamWire implements ServerWire {
   readonly protocol = "rest";
   readonly #route: RestRoute;
   readonly #body: RequestBody;
   readonly #format: StreamFormat;
-  #sequence = 0;
+  /** The number of the last event; known when the first is sent. */
+  #sequence: number | undefined;
   #headSent = false;
   #isWatched = false;
   #timer: Timer | undefined;
@@ -68,7 +75,7 @@ export class RestStreamWire implements ServerWire {
     const text = this.#route.response(message);
     checkAnswerSize(text, call.host.sendBytesMax);
     this.#sendHead(call);
-    this.#write(call, this.#format === "text/event-stream" ? this.#event("", text) : `${text}\n`);
+    this.#write(call, this.#format === "text/event-stream" ? this.#event(call, text) : `${text}\n`);
   }
 
   finish(call: ServerCall, error: RpcError | undefined): void {
@@ -86,7 +93,10 @@ export class RestStreamWire implements ServerWire {
         return;
       }
       const { body } = problem(error, instanceOf(call.exchange), names);
-      this.#write(call, this.#format === "text/event-stream" ? this.#event("error", body) : `{"error":${body}}\n`);
+      this.#write(
+        call,
+        this.#format === "text/event-stream" ? `event: error\ndata: ${body}\n\n` : `{"error":${body}}\n`,
+      );
     }
     call.exchange.sendTrailers([]);
   }
@@ -95,9 +105,10 @@ export class RestStreamWire implements ServerWire {
     this.#timer?.cancel();
   }
 
-  #event(name: string, data: string): string {
-    const type = name === "" ? "" : `event: ${name}\n`;
-    return `${type}id: ${++this.#sequence}\ndata: ${data}\n\n`;
+  /** An error has no number: a reader that comes again would seem to have had the message that it stands in for. */
+  #event(call: ServerCall, data: string): string {
+    this.#sequence = (this.#sequence ?? lastEventId(call)) + 1;
+    return `id: ${this.#sequence}\ndata: ${data}\n\n`;
   }
 
   #sendHead(call: ServerCall, contentType?: string): void {
@@ -139,4 +150,10 @@ export class RestStreamWire implements ServerWire {
       if (this.#format === "text/event-stream") this.#timer = clock.after(heartbeatMs, beat);
     });
   }
+}
+
+/** The number that the reader had last, 0 for none: whoever sent another text had it from somebody else. */
+function lastEventId({ exchange }: ServerCall): number {
+  const id = exchange.fields.get("last-event-id") ?? "";
+  return /^[0-9]{1,15}$/.test(id) ? Number(id) : 0;
 }
