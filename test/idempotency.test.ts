@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import {
@@ -351,6 +352,41 @@ async function untilSettled(post: () => Promise<Answer>): Promise<Answer> {
   }
 }
 
+test("a caller that leaves before the key is claimed costs no run", async t => {
+  const inner = memoryIdempotencyStore();
+  const asked = Promise.withResolvers<void>();
+  const answering = Promise.withResolvers<void>();
+  const abandoned = Promise.withResolvers<void>();
+  const store: IdempotencyStore = {
+    async begin(ticket) {
+      asked.resolve();
+      await answering.promise;
+      return inner.begin(ticket);
+    },
+    renew: ticket => inner.renew(ticket),
+    complete: (ticket, answer) => inner.complete(ticket, answer),
+    abandon(ticket) {
+      abandoned.resolve();
+      return inner.abandon(ticket);
+    },
+  };
+  const calls: Call[] = [];
+  const principal = (call: Call) => {
+    calls.push(call);
+    return "";
+  };
+  const { client, post, runs } = await serve(t, undefined, { store, principal });
+  const impatient = client().makeThing(thing, { ...withKey("k"), timeoutMs: 50 });
+  await asked.promise;
+  await assert.rejects(impatient, error => isRpcError(error, "deadline_exceeded"));
+  const signal = calls[0]?.signal;
+  if (signal?.aborted === false) await new Promise(done => signal.addEventListener("abort", done));
+  answering.resolve();
+  await abandoned.promise;
+  assert.equal(runs(), 0);
+  assert.deepEqual([(await post("k")).headers["x-run"], runs()], ["1", 1]);
+});
+
 test("the lease of a handler that takes long is renewed", async t => {
   const platform = virtualPlatform();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -501,4 +537,12 @@ test("mistakes in the options are found when the server is made", () => {
   for (const [options, message] of wrong) {
     assert.throws(() => idempotency({ store, ...options }), { name: "TypeError", message });
   }
+});
+
+test("who imports trunkline does not load node:sqlite", () => {
+  const script =
+    'await import("trunkline"); process.stdout.write(process.moduleLoadList.filter(name => /sqlite/.test(name)).join());';
+  const flags = ["--conditions=trunkline-source", "--input-type=module", "--eval", script];
+  const { status, stdout } = spawnSync(process.execPath, flags, { encoding: "utf8" });
+  assert.deepEqual([status, stdout], [0, ""]);
 });

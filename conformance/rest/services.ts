@@ -1,4 +1,4 @@
-import { createServer, implement, RpcError, type Server } from "trunkline";
+import { createServer, idempotency, implement, memoryIdempotencyStore, RpcError, type Server } from "trunkline";
 import { customerHandlers } from "../../examples/shop/src/customer-service.ts";
 import { CustomerService } from "../../examples/shop/src/gen/customer/customer_pb.ts";
 import { OrderService } from "../../examples/shop/src/gen/order/order_pb.ts";
@@ -17,6 +17,7 @@ export const services: Readonly<Record<string, () => Server>> = {
     const store = new OrderStore(":memory:");
     return createServer({
       services: [implement(OrderService, orderHandlers({ store, customers: customers as never }))],
+      interceptors: [idempotency({ store: memoryIdempotencyStore() })],
     });
   },
   "customer-service": () => createServer({ services: [implement(CustomerService, customerHandlers())] }),

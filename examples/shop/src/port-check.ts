@@ -1,10 +1,12 @@
-import { createServer } from "node:net";
+import { systemPlatform } from "trunkline";
 
 /** Whether something listens there already. A port that cannot be had for another reason counts as free. */
-export function isPortTaken(host: string, port: number): Promise<boolean> {
-  return new Promise(resolve => {
-    const probe = createServer();
-    probe.once("error", error => resolve((error as NodeJS.ErrnoException).code === "EADDRINUSE"));
-    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(false)));
-  });
+export async function isPortTaken(host: string, port: number): Promise<boolean> {
+  try {
+    const listening = await systemPlatform.network.listen({ host, port }, stream => stream.destroy());
+    await listening.close();
+    return false;
+  } catch (error) {
+    return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === "EADDRINUSE";
+  }
 }

@@ -22,6 +22,11 @@ import { isServiceName, parsePortOffset, portOf, type ServiceName, services } fr
 import { stateFolder } from "./state.ts";
 
 const drainTimeoutMs = 10_000;
+/**
+ * How long the key of a request stays taken when the service is killed in the middle of it. Orders are stored in an instant, and
+ * a request that is run again finds its order: short is harmless here.
+ */
+const keyLeaseMs = 5_000;
 /** What tells the supervisor that waiting for a port is pointless. */
 const portTakenExitCode = 98;
 
@@ -44,7 +49,7 @@ function implementationOf(service: ServiceName): Implementation {
     case "order-service": {
       const store = resources.use(new OrderStore(join(stateFolder(offset), "orders.db")));
       const keys = resources.use(openRequestKeys(join(stateFolder(offset), "request-keys.db")));
-      interceptors.push(idempotency({ store: keys.store }));
+      interceptors.push(idempotency({ store: keys.store, leaseMs: keyLeaseMs }));
       readiness["database"] = () => `${store.count()} orders`;
       const customers = createClient(CustomerService, `127.0.0.1:${portOf("customer-service", offset)}`);
       return implement(OrderService, orderHandlers({ store, customers }));

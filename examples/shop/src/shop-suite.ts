@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { systemPlatform } from "trunkline";
 
 export interface ShopAddresses {
   readonly orders: string;
@@ -106,12 +107,12 @@ const totals: readonly (readonly [items: readonly object[], total: number])[] = 
 
 type Json = Record<string, unknown>;
 
-/** Registers the tests of a shop that is there when they run. */
-export function shopSuite(name: string, addresses: () => ShopAddresses): void {
+/** Registers the tests of a shop that is there when they run. @param send the `fetch` that they use */
+export function shopSuite(name: string, addresses: () => ShopAddresses, send: typeof globalThis.fetch): void {
   const ask = ({ line, of = "orders", body, headers }: Asked): Promise<Response> => {
     const [method = "GET", path = "/"] = line.split(" ");
     const type = body === undefined ? {} : { "content-type": "application/json" };
-    return fetch(addresses()[of] + path, {
+    return send(addresses()[of] + path, {
       method,
       headers: { ...type, ...headers },
       ...(body === undefined ? {} : { body }),
@@ -179,7 +180,7 @@ export function shopSuite(name: string, addresses: () => ShopAddresses): void {
     }
 
     test("a repeat with its Idempotency-Key gets the first answer, on both routes; another order is 422", async () => {
-      const key = { "idempotency-key": `suite-${crypto.randomUUID()}` };
+      const key = { "idempotency-key": `suite-${Buffer.from(systemPlatform.random.bytes(16)).toString("hex")}` };
       const first = await create(order(), key);
       const again = await ask({ line: "POST /orders", body: order(), headers: key });
       assert.deepEqual([first.status, again.status], [201, 201]);

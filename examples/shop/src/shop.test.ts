@@ -20,7 +20,7 @@ after(async () => {
   assert.deepEqual(await shop.closed, [0, null]);
 });
 
-shopSuite("shop", () => ({ orders: address("order-service"), customers: address("customer-service") }));
+shopSuite("shop", () => ({ orders: address("order-service"), customers: address("customer-service") }), fetch);
 
 test("an order is stored once and answered alike when its service is killed in between; without customers it is degraded", async t => {
   rmSync(stateFolder(crashOffset), { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -50,8 +50,12 @@ test("npm start serves both services, names a taken port, and ends with 0 on a d
   assert.deepEqual(await shop.closed, [0, null]);
 });
 
-/** The processes of a shop whose parent is the given one. */
-function childrenOf(parent: number | undefined): readonly number[] {
+/** The processes that a process has started. */
+function childrenOf(parent = 0): readonly number[] {
+  if (process.platform === "linux") {
+    const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim();
+    return children === "" ? [] : children.split(" ").map(Number);
+  }
   const { stdout } = spawnSync("ps", ["-A", "-o", "pid=", "-o", "ppid="], { encoding: "utf8" });
   const rows = stdout.split("\n").map(line => line.trim().split(/ +/).map(Number));
   return rows.flatMap(([pid, ppid]) => (ppid === parent && pid !== undefined ? [pid] : []));

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, fromJson, type JsonObject } from "@bufbuild/protobuf";
-import { StructSchema } from "@bufbuild/protobuf/wkt";
+import { create, type DescMessage, fromJson, type JsonObject } from "@bufbuild/protobuf";
+import { Int32ValueSchema, StructSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { HealthCheckRequestSchema } from "../../contract/gen/grpc/health/v1/health_pb.ts";
 import { binaryCodec, jsonCodec, type Method } from "../../contract/index.ts";
+import { isRpcError } from "../../errors/index.ts";
 import { fingerprint } from "./fingerprint.ts";
 
 /** As much of a method as a fingerprint needs. */
-function methodOf(input: typeof StructSchema | typeof HealthCheckRequestSchema, path = "/s/M"): Method {
+function methodOf(input: DescMessage, path = "/s/M"): Method {
   const codecs = { typeName: input.typeName, binary: binaryCodec(input), json: jsonCodec(input) };
   return { path, input: codecs, desc: { input } } as unknown as Method;
 }
@@ -53,6 +54,13 @@ test("the order of members does not count, at any depth; their names and values 
       assert.equal(JSON.stringify(normal), before, "the request itself stays as it was");
       assert.notEqual(of({ ...normal, "another one": 1 }), of(normal));
     }),
+  );
+});
+
+test("a request that cannot be encoded is its sender's fault", () => {
+  assert.throws(
+    () => fingerprint(methodOf(Int32ValueSchema), { value: "x" }),
+    error => isRpcError(error, "invalid_argument"),
   );
 });
 

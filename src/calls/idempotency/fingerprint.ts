@@ -1,15 +1,22 @@
 import { createHash } from "node:crypto";
 import type { DescMessage } from "@bufbuild/protobuf";
-import type { Method } from "../../contract/index.ts";
+import { CodecError, type Method } from "../../contract/index.ts";
+import { RpcError } from "../../errors/index.ts";
 import { ByteWriter } from "../../platform/index.ts";
 
 /**
  * SHA-256 over the method and the request in protobuf's binary format: equal for equal messages, whatever protocol and codec
  * they came by. The members of maps are put in order, because no protocol keeps it.
+ * @throws RpcError `invalid_argument` for a request that lacks a required field of proto2, which decoders let pass
  */
 export function fingerprint(method: Method, request: object): Uint8Array {
   const writer = new ByteWriter();
-  method.input.binary.encode(hasMaps(method.desc.input) ? ordered(request) : request, writer);
+  try {
+    method.input.binary.encode(hasMaps(method.desc.input) ? ordered(request) : request, writer);
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    throw new RpcError("invalid_argument", `the request is not complete: ${error.message}`, { cause: error });
+  }
   return createHash("sha256").update(`${method.path}\0`).update(writer.bytes.subarray(0, writer.position)).digest();
 }
 
