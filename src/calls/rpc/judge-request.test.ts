@@ -146,7 +146,7 @@ test("a stream that an interceptor puts in its place is judged as well", async (
   const { client } = await serve(async (_, next) =>
     next(
       (async function* () {
-        for await (const count of counts(1, -1)) yield create(input, count as Record<string, unknown>);
+        for await (const count of counts(1, -1)) yield create(input, { value: count.value });
       })(),
     ),
   );

@@ -178,7 +178,7 @@ export class ServerCall extends CallState implements BodyReceiver {
 
   data(chunk: Buffer, start: number, end: number): void {
     if (this.#isSettled || this.#bodyError !== undefined) {
-      this.#consumed(end - start);
+      this.exchange.consumed(end - start);
       return;
     }
     this.#unpaid = end - start;
