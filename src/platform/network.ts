@@ -54,6 +54,8 @@ export interface ByteStream {
    */
   pause(): void;
   resume(): void;
+  /** Whether the process goes on for this stream alone; to begin with it does. */
+  holdProcess(holds: boolean): void;
   /** Sends FIN after everything written. */
   end(): void;
   /** Ends both directions at once, without waiting for what is buffered. */

@@ -113,6 +113,11 @@ export class SocketByteStream implements ByteStream {
     this.#socket.resume();
   }
 
+  holdProcess(holds: boolean): void {
+    if (holds) this.#socket.ref();
+    else this.#socket.unref();
+  }
+
   end(): void {
     this.#socket.end();
   }

@@ -116,6 +116,8 @@ export class VirtualByteStream implements ByteStream {
     if (this.#arrived.length > 0) this.#clock.endOfTurn(() => this.#pump());
   }
 
+  holdProcess(): void {}
+
   end(): void {
     if (this.isClosed || this.#isEndSent) return;
     this.#isEndSent = true;

@@ -96,6 +96,7 @@ export class Http1ClientConnection extends Connection implements ClientConnectio
     this.#requestCloses = fields.some(field => field.name === "connection" && field.value.toLowerCase() === "close");
     this.#exchange = exchange;
     this.#phase = "head";
+    this.stream.holdProcess(true);
     this.#requestsStarted++;
     this.#informational = 0;
     this.#answerHasBegun = false;
@@ -223,6 +224,8 @@ export class Http1ClientConnection extends Connection implements ClientConnectio
     else {
       this.#phase = "idle";
       this.setReading(true);
+      // Nobody waits for anything here: a program that has done its work may end.
+      this.stream.holdProcess(false);
     }
     exchange.receiver.ended(trailers);
     if (this.#phase === "idle" && !this.#isDraining) this.#handler.capacityChanged();

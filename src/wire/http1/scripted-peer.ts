@@ -64,6 +64,8 @@ export class ScriptedStream implements ByteStream {
     this.isPaused = false;
   }
 
+  holdProcess(): void {}
+
   end(): void {
     this.isEnded = true;
   }

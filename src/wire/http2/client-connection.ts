@@ -85,6 +85,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
     }
     this.#nextStreamId += 2;
     this.streams.set(id, stream);
+    if (this.streams.size === 1) this.stream.holdProcess(true);
     const { sender } = this;
     sender.beginHeaders();
     sender.field(head.method);
@@ -194,6 +195,8 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   }
 
   protected override streamClosed(_stream: Http2Stream): void {
+    // Nobody waits for anything here: a program that has done its work may end.
+    if (this.streams.size === 0) this.stream.holdProcess(false);
     if (!this.isClosing && !this.isDraining) this.#handler.capacityChanged();
   }
 
