@@ -70,6 +70,16 @@ test("a file is named by its info string or by a comment that has nothing else",
   );
 });
 
+test("what is no whole is an excerpt: TypeScript under its long name, protobuf without syntax", () => {
+  const excerpts = steps(
+    `${fence}typescript\nf(1);\n${fence}\n${fence}proto\nmessage A {}\n${fence}\n${fence}proto\nsyntax = "proto3";\n${fence}\n`,
+  );
+  assert.deepEqual(
+    excerpts.map(({ kind }) => kind),
+    ["excerpt", "excerpt", "file"],
+  );
+});
+
 test("output that differs from the one shown fails", () => {
   compareOutput(shown("text", "a …\nb\n"), "a 17\nb");
   assert.throws(() => compareOutput(shown("text", "a\nb\n"), "a"), /page.md:1: the output differs/);

@@ -30,8 +30,13 @@ export type Step =
     }
   /** A server that runs until the page ends, or until a step of this kind takes its place. */
   | { readonly kind: "server"; readonly place: string; readonly command: string; readonly outputs: ShownOutput[] }
-  /** Code of another library, which is parsed and no more. */
-  | { readonly kind: "before"; readonly place: string; readonly text: string };
+  /** Code of another library (`before`), or a piece of ours that is no whole: parsed and no more. */
+  | {
+      readonly kind: "before" | "excerpt";
+      readonly place: string;
+      readonly language: "ts" | "proto";
+      readonly text: string;
+    };
 
 /** What `sh` blocks may run; all other programs may be missing where the tests run. */
 const runnable = ["curl", "node", "npx", "openssl"];
@@ -60,9 +65,13 @@ export function stepsOf(blocks: readonly Block[]): readonly Step[] {
       if (last?.kind !== "program") throw new Error(`${place}: what is before it is no program to continue`);
       last.text += text;
     } else if (language === "proto" && word === undefined) {
-      steps.push({ kind: "file", place, name: `proto/block-${block.line}.proto`, text });
+      const isWhole = /^(?:syntax|edition) *=/m.test(text);
+      if (isWhole) steps.push({ kind: "file", place, name: `proto/block-${block.line}.proto`, text });
+      else steps.push({ kind: "excerpt", place, language: "proto", text });
+    } else if (language === "typescript" && word === undefined) {
+      steps.push({ kind: "excerpt", place, language: "ts", text });
     } else if (language === "ts" && word === "before") {
-      steps.push({ kind: "before", place, text });
+      steps.push({ kind: "before", place, language: "ts", text });
     } else if (language === "sh" && (word === undefined || /^exit=[0-9]+$/.test(word))) {
       steps.push(commands(block, Number(word?.slice("exit=".length) ?? 0)));
     } else if (language === "sh" && word === "server") {
