@@ -71,7 +71,8 @@ export interface ServerOptions {
  */
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
-  const extras = [health(services).implementation, ...(options.reflection === false ? [] : reflection(services))];
+  const healthOfServices = health(services);
+  const extras = [healthOfServices.implementation, ...(options.reflection === false ? [] : reflection(services))];
   const routes = new RestRoutes(
     options.services.map(({ service }) => service),
     options,
@@ -79,7 +80,12 @@ export function createServer(options: ServerOptions): Server {
   const http = [healthRoutes(options.readiness ?? {}, options.platform ?? systemPlatform), restHandler(routes)];
   if (options.openapi !== false) http.push(openApiHandler(routes, options.openapi ?? {}));
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch));
-  const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
+  const server = new RpcServer({
+    ...options,
+    services: [...options.services, ...extras],
+    http,
+    onDraining: () => healthOfServices.stop(),
+  });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);
 }

@@ -57,6 +57,8 @@ export interface RpcServerOptions {
   readonly compression?: Partial<ResponseCompression> | undefined;
   /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
   readonly validation?: boolean | undefined;
+  /** Called when the server begins to drain or close. */
+  readonly onDraining?: (() => void) | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -174,17 +176,23 @@ export class RpcServer implements CallHost, AsyncDisposable {
 
   /** Takes no new calls, lets the running ones finish, then ends. @param options.timeoutMs default 25,000 */
   async drain(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#isDraining = true;
+    this.#beginDraining();
     await this.#listener?.drain(options.timeoutMs);
     this.#listener = undefined;
   }
 
   /** Ends at once. */
   async close(): Promise<void> {
-    this.#isDraining = true;
+    this.#beginDraining();
     const listener = this.#listener;
     this.#listener = undefined;
     await listener?.close();
+  }
+
+  #beginDraining(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#options.onDraining?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
