@@ -78,7 +78,8 @@ export interface ServerOptions {
  */
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
-  const extras = [health(services).implementation, ...(options.reflection === false ? [] : reflection(services))];
+  const healthOfServices = health(services);
+  const extras = [healthOfServices.implementation, ...(options.reflection === false ? [] : reflection(services))];
   const routes = new RestRoutes(
     options.services.map(({ service }) => service),
     options,
@@ -89,7 +90,12 @@ export function createServer(options: ServerOptions): Server {
     http.push(openApiHandler(routes, documented(options.openapi ?? {}, options), additions));
   }
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch, options.limits));
-  const server = new RpcServer({ ...options, services: [...options.services, ...extras], http });
+  const server = new RpcServer({
+    ...options,
+    services: [...options.services, ...extras],
+    http,
+    onDraining: () => healthOfServices.stop(),
+  });
   if (options.workers === undefined) return server;
   return serverInWorkers(server, options.workers, options.observer ?? silentObserver);
 }

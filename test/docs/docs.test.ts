@@ -48,6 +48,7 @@ test("blocks of every kind were looked at", t => {
     "commands run": sum(step => (step.kind === "commands" ? step.lines.length : 0)),
     "outputs compared": sum(step => ("outputs" in step ? step.outputs.length : 0)),
     "blocks of other libraries, parsed only": of("before"),
+    "excerpts, parsed only": of("excerpt"),
     "npm commands, shown only": sum(step => (step.kind === "commands" ? step.shown : 0)),
   };
   t.diagnostic(

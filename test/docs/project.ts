@@ -41,9 +41,11 @@ export interface Project {
 export function prepareProjects(): void {
   rmSync(projectsFolder, { recursive: true, force: true });
   mkdirSync(shims, { recursive: true });
-  writeFileSync(join(shims, "npx"), `#!/bin/sh\nprogram=$1\nshift\nexec "${binaries}/$program" "$@"\n`, {
-    mode: 0o755,
-  });
+  writeProgram("npx", 'program=$1; shift; exec "$program" "$@"');
+  for (const [name, built] of Object.entries(ownPrograms())) {
+    const source = built.replace(/^[.]\/dist\/(.*)[.]js$/, "src/$1.ts");
+    writeProgram(name, `exec node "${join(root, source)}" "$@"`);
+  }
   const library = join(projectsFolder, "node_modules/trunkline");
   mkdirSync(library, { recursive: true });
   cpSync(join(root, "package.json"), join(library, "package.json"));
@@ -52,6 +54,16 @@ export function prepareProjects(): void {
   for (const source of ["proto", ".build/google", ".build/validate"]) {
     cpSync(join(root, source), join(library, "proto"), { recursive: true });
   }
+}
+
+/** The programs of this package, by name. */
+function ownPrograms(): Readonly<Record<string, string>> {
+  const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { bin?: Record<string, string> };
+  return bin ?? {};
+}
+
+function writeProgram(name: string, script: string): void {
+  writeFileSync(join(shims, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }
 
 /** Makes the project of a page with all of its files, so that the whole can be type-checked, and generates its code. */

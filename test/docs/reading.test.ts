@@ -15,15 +15,12 @@ function shown(format: ShownOutput["format"], text: string): readonly ShownOutpu
 }
 
 test("blocks are found with their line, also in lists and behind longer fences", () => {
-  const blocks = fencedBlocks(
-    "page.md",
-    `- a\n  ${fence}ts\n  x\n  ${fence}\n\n~~~~text output\n~~~\n${fence}\n~~~~\n`,
-  );
+  const blocks = fencedBlocks("page.md", `- a\n  ${fence}ts\n  x\n  ${fence}\n\n~~~~text a\n~~~\n${fence}\n~~~~\n`);
   assert.deepEqual(
     blocks.map(({ place, language, words, text }) => ({ place, language, words, text })),
     [
       { place: "page.md:2", language: "ts", words: [], text: "x\n" },
-      { place: "page.md:6", language: "text", words: ["output"], text: `~~~\n${fence}\n` },
+      { place: "page.md:6", language: "text", words: ["a"], text: `~~~\n${fence}\n` },
     ],
   );
 });
@@ -39,9 +36,10 @@ test("no block is passed over: unknown languages, words, programs and outputs of
     [`${fence}ts skip\nx\n${fence}`, /info string "ts skip" has no meaning/],
     [`${fence}ts file=a.ts later\nx\n${fence}`, /has no meaning/],
     [`${fence}ts file=../a.ts\nx\n${fence}`, /is outside/],
-    [`${fence}json\n{}\n${fence}`, /has no meaning/],
-    [`${fence}text output\nx\n${fence}`, /nothing whose output/],
-    [`${fence}ts continue\nx\n${fence}`, /no program to continue/],
+    [`${fence}yaml\na: 1\n${fence}`, /has no meaning/],
+    [`${fence}json output\n{}\n${fence}`, /has no meaning/],
+    [`${fence}text\nx\n${fence}`, /nothing whose output/],
+    [`${fence}ts continue\nx\n${fence}`, /is no program to continue/],
     [`${fence}sh\ngrpcurl localhost\n${fence}`, /"grpcurl" is not run here/],
     [`${fence}sh server\nnode a.ts\nnode b.ts\n${fence}`, /a server is one command/],
   ];
@@ -56,6 +54,30 @@ test("a program is the blocks that continue it; commands may take several lines"
   assert.equal(program.text, "a\nb\n");
   assert.deepEqual(commands.lines, ["curl \\\n -d '{\n}' y"]);
   assert.equal(commands.shown, 1);
+});
+
+test("a file is named by its info string or by a comment that has nothing else", () => {
+  const named = steps(
+    `${fence}yaml\n# buf.yaml\nversion: v2\n${fence}\n${fence}proto file=proto/a.proto\n${fence}\n${fence}ts\n// why.\n${fence}\n`,
+  );
+  assert.deepEqual(
+    named.map(step => [step.kind, "name" in step ? step.name : undefined]),
+    [
+      ["file", "buf.yaml"],
+      ["file", "proto/a.proto"],
+      ["program", "program-7.ts"],
+    ],
+  );
+});
+
+test("what is no whole is an excerpt: TypeScript under its long name, protobuf without syntax", () => {
+  const excerpts = steps(
+    `${fence}typescript\nf(1);\n${fence}\n${fence}proto\nmessage A {}\n${fence}\n${fence}proto\nsyntax = "proto3";\n${fence}\n`,
+  );
+  assert.deepEqual(
+    excerpts.map(({ kind }) => kind),
+    ["excerpt", "excerpt", "file"],
+  );
 });
 
 test("output that differs from the one shown fails", () => {

@@ -43,9 +43,18 @@ export class PageRun {
         compareOutput(shown(step.outputs), this.#server.stdout);
         break;
       case "before":
-        parse(step.place, step.text);
+      case "excerpt":
+        if (step.language === "ts") parseTypeScript(step.place, step.text);
+        else await this.#parseProto(step.place, step.text);
         break;
     }
+  }
+
+  async #parseProto(place: string, text: string): Promise<void> {
+    const { folder, env, write } = this.#project;
+    write("excerpt/excerpt.proto", `syntax = "proto3";\n${text}`);
+    const { exitCode, stderr } = await run("buf format excerpt", folder, env);
+    assert.equal(exitCode, 0, `${place}: ${stderr}`);
   }
 
   /** Ends the page's server. */
@@ -56,7 +65,7 @@ export class PageRun {
   }
 }
 
-function parse(place: string, text: string): void {
+function parseTypeScript(place: string, text: string): void {
   try {
     parseSync(text, { syntax: "typescript", decorators: true });
   } catch (error) {

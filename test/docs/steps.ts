@@ -30,8 +30,13 @@ export type Step =
     }
   /** A server that runs until the page ends, or until a step of this kind takes its place. */
   | { readonly kind: "server"; readonly place: string; readonly command: string; readonly outputs: ShownOutput[] }
-  /** Code of another library, which is parsed and no more. */
-  | { readonly kind: "before"; readonly place: string; readonly text: string };
+  /** Code of another library (`before`), or a piece of ours that is no whole: parsed and no more. */
+  | {
+      readonly kind: "before" | "excerpt";
+      readonly place: string;
+      readonly language: "ts" | "proto";
+      readonly text: string;
+    };
 
 /** What `sh` blocks may run; all other programs may be missing where the tests run. */
 const runnable = ["curl", "node", "npx", "openssl"];
@@ -46,22 +51,27 @@ export function stepsOf(blocks: readonly Block[]): readonly Step[] {
     const last = steps.at(-1);
     const [word, ...more] = words;
     if (more.length > 0) throw unknown(block);
-    const file = /^file=(\S+)$/.exec(word ?? "")?.[1];
+    const file = /^file=(\S+)$/.exec(word ?? "")?.[1] ?? (word === undefined ? fileNamedInside(text) : undefined);
     if (file !== undefined) {
       if (file.startsWith("/") || file.split("/").includes("..")) throw new Error(`${place}: ${file} is outside`);
       steps.push({ kind: "file", place, name: file, text });
-    } else if (word === "output" && (language === "text" || language === "json" || language === "http")) {
+    } else if (word === undefined && (language === "text" || language === "json" || language === "http")) {
       if (last === undefined || !("outputs" in last))
         throw new Error(`${place}: there is nothing whose output this is`);
       last.outputs.push({ place, format: language, text });
     } else if (language === "ts" && word === undefined) {
       steps.push({ kind: "program", place, name: `program-${block.line}.ts`, text, outputs: [] });
     } else if (language === "ts" && word === "continue") {
-      const begun = steps.findLast(step => step.kind === "program");
-      if (begun === undefined) throw new Error(`${place}: there is no program to continue`);
-      begun.text += text;
+      if (last?.kind !== "program") throw new Error(`${place}: what is before it is no program to continue`);
+      last.text += text;
+    } else if (language === "proto" && word === undefined) {
+      const isWhole = /^(?:syntax|edition) *=/m.test(text);
+      if (isWhole) steps.push({ kind: "file", place, name: `proto/block-${block.line}.proto`, text });
+      else steps.push({ kind: "excerpt", place, language: "proto", text });
+    } else if (language === "typescript" && word === undefined) {
+      steps.push({ kind: "excerpt", place, language: "ts", text });
     } else if (language === "ts" && word === "before") {
-      steps.push({ kind: "before", place, text });
+      steps.push({ kind: "before", place, language: "ts", text });
     } else if (language === "sh" && (word === undefined || /^exit=[0-9]+$/.test(word))) {
       steps.push(commands(block, Number(word?.slice("exit=".length) ?? 0)));
     } else if (language === "sh" && word === "server") {
@@ -74,6 +84,11 @@ export function stepsOf(blocks: readonly Block[]): readonly Step[] {
     }
   }
   return steps;
+}
+
+/** The name of a file that stands alone in a comment on the first line. */
+function fileNamedInside(text: string): string | undefined {
+  return /^(?:\/\/|#) ([\w./-]+[.](?:ts|proto|yaml|json))\n/.exec(text)?.[1];
 }
 
 function unknown({ place, language, words }: Block): Error {

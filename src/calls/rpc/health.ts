@@ -9,6 +9,8 @@ export type ServingStatus = "serving" | "not_serving";
 export interface HealthState {
   set(service: string, status: ServingStatus): void;
   get(service: string): ServingStatus | undefined;
+  /** The server drains: nothing serves any more, watchers are told, and their calls end, so that nobody waits for them. */
+  stop(): void;
 }
 
 /** The gRPC health service v1 over the given service names, and the state that it reports. */
@@ -16,6 +18,7 @@ export function health(services: readonly DescService[]): HealthState & { readon
   const states = new Map<string, ServingStatus>([["", "serving"]]);
   for (const { typeName } of services) states.set(typeName, "serving");
   const watchers = new Set<() => void>();
+  let isStopped = false;
   const statusOf = (service: string) => {
     const state = states.get(service);
     if (state === undefined) return Status.SERVICE_UNKNOWN;
@@ -44,6 +47,7 @@ export function health(services: readonly DescService[]): HealthState & { readon
             yield { status };
             continue;
           }
+          if (isStopped) return;
           await new Promise<void>(resolve => {
             wake = resolve;
           });
@@ -58,6 +62,11 @@ export function health(services: readonly DescService[]): HealthState & { readon
     get: service => states.get(service),
     set(service, status) {
       states.set(service, status);
+      for (const changed of watchers) changed();
+    },
+    stop() {
+      isStopped = true;
+      for (const service of states.keys()) states.set(service, "not_serving");
       for (const changed of watchers) changed();
     },
   };

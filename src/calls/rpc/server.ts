@@ -63,6 +63,8 @@ export interface RpcServerOptions {
    * server, which is the only one that can reach it. @default "here": an interceptor made by `authenticate`
    */
   readonly authentication?: "here" | "elsewhere" | undefined;
+  /** Called when the server begins to drain or close. */
+  readonly onDraining?: (() => void) | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -187,17 +189,23 @@ export class RpcServer implements CallHost, AsyncDisposable {
 
   /** Takes no new calls, lets the running ones finish, then ends. @param options.timeoutMs default 25,000 */
   async drain(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#isDraining = true;
+    this.#beginDraining();
     await this.#listener?.drain(options.timeoutMs);
     this.#listener = undefined;
   }
 
   /** Ends at once. */
   async close(): Promise<void> {
-    this.#isDraining = true;
+    this.#beginDraining();
     const listener = this.#listener;
     this.#listener = undefined;
     await listener?.close();
+  }
+
+  #beginDraining(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#options.onDraining?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

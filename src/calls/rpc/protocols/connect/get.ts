@@ -22,10 +22,8 @@ export function readConnectGet(target: string): ConnectGetRequest | RpcError {
     return new RpcError("invalid_argument", `query parameter connect is "${version}", expected "v1"`);
   }
   if (encoding !== "json" && encoding !== "proto") {
-    return new RpcError(
-      "invalid_argument",
-      `query parameter encoding is ${JSON.stringify(encoding)}, expected "json" or "proto"`,
-    );
+    const given = encoding === null ? "missing" : JSON.stringify(encoding);
+    return new RpcError("invalid_argument", `query parameter encoding is ${given}, expected "json" or "proto"`);
   }
   if (message === null) return new RpcError("invalid_argument", "query parameter message is missing");
   const isBase64 = query.get("base64") === "1";
