@@ -37,12 +37,14 @@ const callsOrder = [
   ["discovery", "balancing"],
   ["channel"],
   ["rpc"],
-  ["rest", "connect-es", "fetch", "auth", "idempotency"],
+  ["rest", "connect-es", "fetch", "auth"],
+  ["idempotency"],
 ];
 const callsRules = callsOrder.flatMap((rooms, step) =>
   rooms.map(room => ({
     name: `calls-${room}`,
-    comment: "inside calls the order is discovery, balancing -> channel -> rpc -> the rest",
+    comment:
+      "inside calls the order is discovery, balancing -> channel -> rpc -> rest, connect-es, fetch, auth -> idempotency",
     severity: "error",
     from: { path: `^src/calls/${room}/`, pathNot: testFile },
     to: { path: "^src/calls/", pathNot: `^src/calls/(${[room, ...callsOrder.slice(0, step).flat()].join("|")})/` },

@@ -18,7 +18,8 @@ export interface RunningShop {
 /**
  * Runs a file of the shop.
  * @param file `start.ts` or `serve.ts`
- * @param offset its `PORT_OFFSET`: one for each test file, because those run at the same time
+ * @param offset its `PORT_OFFSET`: one for each test file, because those run at the same time; negative, so that the ports
+ *   are below those that systems give to connections (from 32,768 on Linux)
  */
 export function runShop(
   file: "start.ts" | "serve.ts",

@@ -6,8 +6,8 @@ import { portOf } from "./services.ts";
 import { shopSuite } from "./shop-suite.ts";
 import { stateFolder } from "./state.ts";
 
-const offset = 3_720;
-const crashOffset = 3_740;
+const offset = -26_280;
+const crashOffset = -26_260;
 const address = (name: "order-service" | "customer-service", at = offset) => `http://127.0.0.1:${portOf(name, at)}`;
 
 let shop: RunningShop;

@@ -9,7 +9,7 @@ import { OrderService } from "./gen/order/order_pb.ts";
 import { runShop } from "./running-shop.ts";
 import { stateFolder } from "./state.ts";
 
-const offset = 3_700;
+const offset = -26_300;
 const orderPort = 50_051 + offset;
 const startShop = (...options: string[]) => runShop("start.ts", offset, options);
 
@@ -62,7 +62,7 @@ function childrenOf(parent = 0): readonly number[] {
 }
 
 test("--only starts what it names, a killed service comes back, and a late second Ctrl-C ends a stream's wait", async t => {
-  const at = 3_760;
+  const at = -26_240;
   rmSync(stateFolder(at), { recursive: true, force: true });
   const port = 50_051 + at;
   const shop = runShop("start.ts", at, ["--only", "order"]);
