@@ -81,6 +81,16 @@ export const scenarios: readonly Scenario[] = [
     unit: "MiB each way",
   },
   {
+    name: "connect-client-64",
+    group: "rpc",
+    title: "connect-es's client alone, 64 in flight, against trunkline's server",
+    load: "client",
+    concurrency: 64,
+    metrics: ["perSecond", "clientCpuUs", "p50Us", "p99Us", "clientRssBytes"],
+    unit: "calls",
+    serverPeer: "trunkline",
+  },
+  {
     name: "server-alone",
     group: "rpc",
     title: "gRPC server alone: h2load, 8 connections × 20 streams",

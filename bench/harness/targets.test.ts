@@ -28,7 +28,7 @@ test("every target names a scenario, a metric of it and peers that take part in 
   for (const target of targets) {
     const scenario = scenarios.find(({ name }) => name === target.scenario);
     assert.ok(scenario?.metrics.includes(target.metric), `${target.scenario} ${target.metric}`);
-    for (const name of ["trunkline", ...(target.peer === undefined ? [] : [target.peer])]) {
+    for (const name of [target.ours ?? "trunkline", ...(target.peer === undefined ? [] : [target.peer])]) {
       assert.ok(peers.get(name)?.scenarios.includes(target.scenario), `${name} in ${target.scenario}`);
     }
   }

@@ -54,6 +54,9 @@ export const targets: readonly Target[] = [
   faster("rest-get", "fastify", 1.8),
   faster("rest-get", "node-http", 1.5),
   faster("rest-get", "express", 4),
+  // What connect-es's users get by changing two lines: client alone against one server, then client and router.
+  { ...faster("connect-client-64", "connect-node-grpc", 10), ours: "connect-es-trunkline" },
+  { ...faster("unary-64", "connect-node-grpc", 10), ours: "connect-es-trunkline" },
   // The HTTP/1.1 client has no public interface of its own yet, so it is driven below the call layer.
   { ...faster("rest-client-64", "undici", 1.5), ours: "trunkline-wire" },
   faster("codec-binary", "protobuf-es", 4),

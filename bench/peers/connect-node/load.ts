@@ -3,7 +3,7 @@ import { OrderService } from "../../gen/bench_pb.ts";
 import { drive, type Load, type LoadOptions, unary } from "../protocol/drive.ts";
 import { checkEcho, checkOrder, echoPayload, orderId, ordersPerStream } from "../protocol/order.ts";
 
-/** The scenarios over one of connect-node's transports. */
+/** The scenarios with connect-es's client over a transport. */
 export function driveTransport(transportOf: (options: LoadOptions) => Transport): Promise<void> {
   const connect = (options: LoadOptions) => createClient(OrderService, transportOf(options));
 
@@ -37,5 +37,11 @@ export function driveTransport(transportOf: (options: LoadOptions) => Transport)
     };
   }
 
-  return drive({ "unary-64": getOrder, "unary-1": getOrder, "server-stream": stream, "echo-1mib": echo });
+  return drive({
+    "unary-64": getOrder,
+    "unary-1": getOrder,
+    "server-stream": stream,
+    "echo-1mib": echo,
+    "connect-client-64": getOrder,
+  });
 }
