@@ -72,6 +72,10 @@ export function stepsOf(blocks: readonly Block[]): readonly Step[] {
       steps.push({ kind: "excerpt", place, language: "ts", text });
     } else if (language === "ts" && word === "before") {
       steps.push({ kind: "before", place, language: "ts", text });
+    } else if (language === "diff" && word === undefined) {
+      // Both sides: what a reader has, and what becomes of it.
+      steps.push({ kind: "before", place, language: "ts", text: sideOf(text, "-") });
+      steps.push({ kind: "excerpt", place, language: "ts", text: sideOf(text, "+") });
     } else if (language === "sh" && (word === undefined || /^exit=[0-9]+$/.test(word))) {
       steps.push(commands(block, Number(word?.slice("exit=".length) ?? 0)));
     } else if (language === "sh" && word === "server") {
@@ -84,6 +88,12 @@ export function stepsOf(blocks: readonly Block[]): readonly Step[] {
     }
   }
   return steps;
+}
+
+/** One side of a change: its own lines and those that both sides have, without the marks. */
+function sideOf(text: string, mark: "-" | "+"): string {
+  const lines = text.split("\n").filter(line => line.startsWith(mark) || line.startsWith(" ") || line === "");
+  return lines.map(line => line.slice(1)).join("\n");
 }
 
 /** The name of a file that stands alone in a comment on the first line. */

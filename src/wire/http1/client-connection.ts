@@ -110,6 +110,8 @@ export class Http1ClientConnection extends Connection implements ClientConnectio
 
   drain(): void {
     this.#isDraining = true;
+    // Whoever drains waits for the end.
+    this.stream.holdProcess(true);
     if (this.#phase === "idle") this.#close();
   }
 

@@ -196,7 +196,7 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
 
   protected override streamClosed(_stream: Http2Stream): void {
     // Nobody waits for anything here: a program that has done its work may end.
-    if (this.streams.size === 0) this.stream.holdProcess(false);
+    if (this.streams.size === 0 && !this.isDraining) this.stream.holdProcess(false);
     if (!this.isClosing && !this.isDraining) this.#handler.capacityChanged();
   }
 
@@ -228,6 +228,8 @@ export class Http2ClientConnection extends Http2Connection implements ClientConn
   drain(): void {
     if (this.isDraining || this.isClosing) return;
     this.isDraining = true;
+    // Whoever drains waits for the end.
+    this.stream.holdProcess(true);
     if (this.streams.size === 0) this.drainFinished();
   }
 
