@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LoadResult } from "../peers/protocol/drive.ts";
 import { orderId } from "../peers/protocol/order.ts";
@@ -7,7 +8,7 @@ import { failureOf } from "./failure.ts";
 import { benchFolder, buildFolder } from "./folders.ts";
 import { JsonProcess } from "./json-process.ts";
 import type { BenchOptions } from "./options.ts";
-import { commandOf, ourName, type Peer } from "./peers.ts";
+import { commandOf, ourName, type Peer, type WrkRequest } from "./peers.ts";
 import { writeRequestBody } from "./provision.ts";
 import { type Scenario, streamsPerConnection } from "./scenarios.ts";
 import type { Row, Sample } from "./statistics.ts";
@@ -128,8 +129,9 @@ async function sampleClient(scenario: Scenario, running: Running, options: Bench
 }
 
 /** h2load and wrk: one run to warm up, one that counts. */
-async function sampleTool(scenario: Scenario, { server, port }: Running, options: BenchOptions): Promise<Sample> {
-  const attack = scenario.load === "wrk" ? runWrk : runH2load;
+async function sampleTool(scenario: Scenario, { peer, server, port }: Running, options: BenchOptions): Promise<Sample> {
+  const withWrk = (port: number, seconds: number) => runWrk(port, seconds, peer.request);
+  const attack = scenario.load === "wrk" ? withWrk : runH2load;
   await attack(port, options.warmupSeconds);
   const before = await server.ask<ServerStats>("stats");
   const { requests, seconds } = await attack(port, options.seconds);
@@ -161,16 +163,25 @@ async function runH2load(port: number, forSeconds: number): Promise<Attack> {
   return { requests: succeeded, seconds };
 }
 
-async function runWrk(port: number, forSeconds: number): Promise<Attack> {
-  const text = await runTool("wrk", [
-    "-t1",
-    "-c64",
-    `-d${wholeSeconds(forSeconds)}s`,
-    `http://127.0.0.1:${port}/orders/${orderId}`,
-  ]);
+async function runWrk(port: number, forSeconds: number, request: WrkRequest | undefined): Promise<Attack> {
+  const path = request?.path ?? `/orders/${orderId}`;
+  const script = request === undefined ? [] : ["-s", writeWrkScript(request)];
+  const url = `http://127.0.0.1:${port}${path}`;
+  const text = await runTool("wrk", ["-t1", "-c64", `-d${wholeSeconds(forSeconds)}s`, ...script, url]);
   const match = /(\d+) requests in ([\d.]+)s/.exec(text);
   if (match === null || /Non-2xx|Socket errors/.test(text)) throw new Error(`wrk: ${text}`);
   return { requests: Number(match[1]), seconds: Number(match[2]) };
+}
+
+/** The requests of wrk are made once, before the load. */
+function writeWrkScript({ contentType, body }: WrkRequest): string {
+  const file = join(buildFolder, "post.lua");
+  const text = body.replaceAll("ORDER_ID", orderId);
+  writeFileSync(
+    file,
+    `wrk.method = "POST"\nwrk.body = ${JSON.stringify(text)}\nwrk.headers["Content-Type"] = ${JSON.stringify(contentType)}\n`,
+  );
+  return file;
 }
 
 function runTool(program: string, args: readonly string[]): Promise<string> {

@@ -11,9 +11,18 @@ export interface Peer {
   readonly scenarios: readonly string[];
   readonly nodeOptions?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** What wrk sends. @default GET of the order's REST route */
+  readonly request?: WrkRequest;
   /** Programs relative to `bench`; by default Node with the peer's `server.ts` and `client.ts`. */
   readonly serverCommand?: readonly string[];
   readonly clientCommand?: readonly string[];
+}
+
+export interface WrkRequest {
+  readonly path: string;
+  readonly contentType: string;
+  /** Sent by POST; `ORDER_ID` stands for the order's. */
+  readonly body: string;
 }
 
 /** All peers, ours first. */

@@ -7,7 +7,12 @@ const goPlugins = [
   "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
   "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2",
 ];
-const googleProtos = ["google/api/annotations.proto", "google/api/http.proto"];
+/** What the contracts import, by folder; the root's set-up has made the second. */
+const importedProtos = {
+  "node_modules/google-proto-files": ["google/api/annotations.proto", "google/api/http.proto"],
+  ".build/validate": ["buf/validate/validate.proto"],
+  proto: ["trunkline/v1/options.proto"],
+};
 
 /**
  * Installs the peers, generates code and builds the Go programs: what is there already is left alone.
@@ -20,10 +25,12 @@ export function provision(say: (line: string) => void, peers?: readonly string[]
   }
   if (isOlder("gen/bench_pb.ts", "proto/bench.proto") || isOlder("gen/bench_rest_pb.ts", "proto/bench_rest.proto")) {
     say("generating TypeScript");
-    for (const file of googleProtos) {
-      const target = join(buildFolder, "google", file);
-      mkdirSync(dirname(target), { recursive: true });
-      copyFileSync(join(rootFolder, "node_modules/google-proto-files", file), target);
+    for (const [folder, files] of Object.entries(importedProtos)) {
+      for (const file of files) {
+        const target = join(buildFolder, "imported", file);
+        mkdirSync(dirname(target), { recursive: true });
+        copyFileSync(join(rootFolder, folder, file), target);
+      }
     }
     const opt = ["target=ts", "import_extension=ts", "erasable_syntax=true"];
     generate([], [{ local: "protoc-gen-es", out: "gen", include_imports: true, opt }]);

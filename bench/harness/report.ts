@@ -84,11 +84,14 @@ export function targetTable(run: Run, peers: readonly Peer[], last: Run | undefi
 function targetText(target: Target, peers: readonly Peer[]): string {
   const sign = target.direction === "least" ? "≥" : "≤";
   if (target.peer === undefined) return `${sign} ${target.bound}`;
+  if (target.direction === "beyond") return `≤ ${target.bound} beyond ${titleOf(target.peer, peers)}`;
   return `${sign} ${round(target.bound)}× ${titleOf(target.peer, peers)}`;
 }
 
-const figure = (value: number, target: Target) =>
-  target.peer === undefined ? `${Math.round(value)}` : `${round(value)}×`;
+function figure(value: number, target: Target): string {
+  if (target.direction === "beyond") return round(value);
+  return target.peer === undefined ? `${Math.round(value)}` : `${round(value)}×`;
+}
 
 const titleOf = (name: string, peers: readonly Peer[]) => peers.find(peer => peer.name === name)?.title ?? name;
 

@@ -109,6 +109,15 @@ export const scenarios: readonly Scenario[] = [
     unit: "requests",
   },
   {
+    name: "transcoding",
+    group: "rest",
+    title: "The same method by its REST route and by Connect with JSON: wrk, 64 connections, HTTP/1.1",
+    load: "wrk",
+    concurrency: 64,
+    metrics: serverOnly,
+    unit: "requests",
+  },
+  {
     name: "rest-client-64",
     group: "rest",
     title: "REST client, 64 in flight, against node:http",

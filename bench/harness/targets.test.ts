@@ -16,6 +16,13 @@ test("a ratio is ours divided by the peer's", () => {
   assert.equal(isMet(target, 2.99), false);
 });
 
+test("what something costs beyond a peer is a difference", () => {
+  const target = { scenario: "s", metric: "perSecond", peer: "other", direction: "beyond", bound: 20 } as const;
+  assert.equal(measure(target, rows), 20);
+  assert.equal(isMet(target, 20), true);
+  assert.equal(isMet(target, 20.1), false);
+});
+
 test("a target whose peer was not measured has no ratio, so it cannot be met", () => {
   assert.equal(
     measure({ scenario: "s", metric: "perSecond", peer: "absent", direction: "least", bound: 1 }, rows),

@@ -2,6 +2,9 @@ import fastify from "fastify";
 import { createdAtMs, plainOrder } from "../protocol/order.ts";
 import { portOf, serving } from "../protocol/serve.ts";
 
+/** What our contract's rules say. */
+const params = { type: "object", properties: { orderId: { type: "string", minLength: 1, maxLength: 64 } } };
+
 /** With a response schema: Fastify's documentation names it the fastest way to serialize. */
 const order = {
   type: "object",
@@ -23,7 +26,7 @@ const order = {
 const app = fastify({ logger: false });
 app.get<{ Params: { orderId: string } }>(
   "/orders/:orderId",
-  { schema: { response: { 200: order } } },
+  { schema: { params, response: { 200: order } } },
   (request, reply) => {
     reply.send({ ...plainOrder(request.params.orderId), createdAt: `${createdAtMs}` });
   },

@@ -17,21 +17,25 @@ export function precondition(
   lastModified: string | undefined,
 ): Precondition {
   const ifMatch = header("if-match");
-  const modifiedAt = lastModified === undefined ? Number.NaN : Date.parse(lastModified);
+  const modifiedAt = dateOf(lastModified);
   if (ifMatch !== undefined) {
     // Strong comparison: a weak validator never matches (section 8.8.3.2).
     const isMatch = ifMatch.trim() === "*" || (tag !== undefined && !isWeak(tag) && tagsOf(ifMatch).includes(tag));
     if (!isMatch) return "failed";
   } else {
-    const since = Date.parse(header("if-unmodified-since") ?? "");
-    if (modifiedAt > since) return "failed";
+    if (modifiedAt > dateOf(header("if-unmodified-since"))) return "failed";
   }
   const ifNoneMatch = header("if-none-match");
   if (ifNoneMatch !== undefined) {
     if (ifNoneMatch.trim() === "*") return "not_modified";
     return tag !== undefined && tagsOf(ifNoneMatch).map(opaque).includes(opaque(tag)) ? "not_modified" : "proceed";
   }
-  return modifiedAt <= Date.parse(header("if-modified-since") ?? "") ? "not_modified" : "proceed";
+  return modifiedAt <= dateOf(header("if-modified-since")) ? "not_modified" : "proceed";
+}
+
+/** NaN for none, and for what is no date: compares as neither earlier nor later. */
+function dateOf(field: string | undefined): number {
+  return field === undefined ? Number.NaN : Date.parse(field);
 }
 
 function isWeak(tag: string): boolean {

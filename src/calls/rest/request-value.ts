@@ -66,7 +66,8 @@ export function removeField(target: JsonObject, fields: readonly DescField[]): v
 /** Puts a parameter's text into the JSON value of the request. @throws RestRequestError naming the parameter */
 export function setParameter(target: JsonObject, fields: readonly DescField[], name: string, text: string): void {
   let object = target;
-  for (const field of fields.slice(0, -1)) {
+  for (let step = 0; step < fields.length - 1; step++) {
+    const field = fields[step] as DescField;
     const inner = object[field.name] ?? object[field.jsonName] ?? Object.create(null);
     if (typeof inner !== "object" || inner === null || Array.isArray(inner)) {
       throw refused(name, `is part of "${field.name}", which is no object in the body`, "json.type");
@@ -75,7 +76,7 @@ export function setParameter(target: JsonObject, fields: readonly DescField[], n
     object[field.name] = inner;
     object = inner as JsonObject;
   }
-  const field = fields.at(-1) as DescField; // a path has at least one step
+  const field = fields[fields.length - 1] as DescField; // a path has at least one step
   if (!isParameter(field)) throw refused(name, "is not a value that a parameter can carry", "query.type");
   const value = jsonOf(field, text, name);
   if (field.fieldKind === "list") {
@@ -90,6 +91,7 @@ export function setParameter(target: JsonObject, fields: readonly DescField[], n
 }
 
 function jsonOf(field: DescField, text: string, name: string): unknown {
+  if (field.fieldKind === "scalar" && field.scalar === ScalarType.STRING) return text;
   const type = field.fieldKind === "message" || field.fieldKind === "list" ? wrapped(field) : field.scalar;
   if (type === ScalarType.BOOL) {
     if (text === "true" || text === "false") return text === "true";

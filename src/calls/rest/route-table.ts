@@ -58,10 +58,11 @@ export class RouteTable<T> {
 
   /** The route of a path (without query, as sent), or the HTTP methods that there are for it. */
   find(httpMethod: string, path: string): Found<T> | readonly string[] {
-    const segments = path.slice(1).split("/");
+    const segments = path.split("/");
+    segments.shift();
     if (path === "/") segments.pop();
-    const allowed = new Set<string>();
-    const last = segments.at(-1) ?? "";
+    const allowed: string[] = [];
+    const last = segments[segments.length - 1] ?? "";
     const colon = this.#verbs.size === 0 ? -1 : last.lastIndexOf(":");
     if (colon !== -1) {
       const verb = percentDecode(last.slice(colon + 1));
@@ -70,11 +71,11 @@ export class RouteTable<T> {
         const route = search(this.#root, bare, 0, verb, httpMethod, allowed);
         if (route !== undefined) return { route, segments: bare };
         // It is that verb's path, with another method: not one whose last segment happens to have a colon.
-        if (allowed.size > 0) return [...allowed];
+        if (allowed.length > 0) return allowed;
       }
     }
     const route = search(this.#root, segments, 0, "", httpMethod, allowed);
-    return route === undefined ? [...allowed] : { route, segments };
+    return route === undefined ? allowed : { route, segments };
   }
 }
 
@@ -88,7 +89,7 @@ function search<T>(
   index: number,
   verb: string,
   httpMethod: string,
-  allowed: Set<string>,
+  allowed: string[],
 ): T | undefined {
   const segment = segments[index];
   if (segment === undefined) {
@@ -98,7 +99,7 @@ function search<T>(
     if (place.literals.size > 0) {
       const text = percentDecode(segment);
       const next = text === undefined ? undefined : place.literals.get(text);
-      const found = next && search(next, segments, index + 1, verb, httpMethod, allowed);
+      const found = next === undefined ? undefined : search(next, segments, index + 1, verb, httpMethod, allowed);
       if (found !== undefined) return found;
     }
     if (place.one !== undefined && segment !== "") {
@@ -113,12 +114,14 @@ function search<T>(
  * A route of GET answers HEAD too, unless a custom rule of kind `HEAD` does; one of kind `*` takes the methods that no
  * other route of the template has.
  */
-function take<T>(ends: Ends<T>, verb: string, httpMethod: string, allowed: Set<string>): T | undefined {
+function take<T>(ends: Ends<T>, verb: string, httpMethod: string, allowed: string[]): T | undefined {
   const byMethod = ends.get(verb);
   if (byMethod === undefined) return undefined;
   let found = byMethod.get(httpMethod);
   if (found === undefined && httpMethod === "HEAD") found = byMethod.get("GET");
   found ??= byMethod.get("*");
-  if (found === undefined) for (const method of byMethod.keys()) allowed.add(method);
+  if (found === undefined) {
+    for (const method of byMethod.keys()) if (!allowed.includes(method)) allowed.push(method);
+  }
   return found;
 }

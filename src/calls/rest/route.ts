@@ -14,7 +14,7 @@ import { queryParametersMax, shownNameMax, shownPathMax } from "./limits.ts";
 import { compileLocation, type LocationOf } from "./location.ts";
 import { RestRequestError, refused } from "./problem.ts";
 import { fieldValue, findField, isParameter, type JsonObject, removeField, setParameter } from "./request-value.ts";
-import { parseTemplate, percentDecode, type Template } from "./template.ts";
+import { parseTemplate, percentDecode, type Template, type Variable } from "./template.ts";
 
 /** A body of any content type: bytes that are not JSON. */
 export interface HttpBody {
@@ -106,14 +106,13 @@ export class RestRoute {
     const { variables } = this.template;
     if (variables.length === 0 && query === "") return none;
     const parameters: Parameter[] = [];
-    for (const [index, variable] of variables.entries()) {
-      const isToEnd = variable.end === this.template.segments.length;
-      const raw =
-        !variable.isMultiple && !isToEnd
-          ? (segments[variable.start] as string) // as many as the template has
-          : segments.slice(variable.start, isToEnd ? segments.length : variable.end).join("/");
-      const text = percentDecode(raw, variable.isMultiple);
-      const name = variable.fieldPath;
+    for (let index = 0; index < variables.length; index++) {
+      const { fieldPath: name, start, end, isMultiple } = variables[index] as Variable;
+      const isToEnd = end === this.template.segments.length;
+      const raw = isMultiple
+        ? segments.slice(start, isToEnd ? segments.length : end).join("/")
+        : (segments[start] as string); // as many as the template has
+      const text = percentDecode(raw, isMultiple);
       if (text === undefined) throw refused(name, "has a broken percent-encoding", "path.encoding");
       parameters.push({ fields: this.variables[index] as readonly DescField[], name, text, isFromPath: true });
     }
@@ -130,7 +129,7 @@ export class RestRoute {
       }
       const value = body === undefined ? emptyObject() : this.#bodyValue(utf8(body));
       for (const { fields, name, text, isFromPath } of parameters) {
-        if (isFromPath) removeField(value, fields);
+        if (isFromPath && body !== undefined) removeField(value, fields);
         setParameter(value, fields, name, text);
       }
       return this.#request.decodeValue(value);

@@ -51,7 +51,8 @@ export class RestRoutes {
     const mark = target.indexOf("?");
     const found = this.#table.find(verb, mark === -1 ? target : target.slice(0, mark));
     if ("route" in found) {
-      return { kind: "match", ...found, query: mark === -1 ? "" : target.slice(mark + 1) };
+      const { route, segments } = found;
+      return { kind: "match", route, segments, query: mark === -1 ? "" : target.slice(mark + 1) };
     }
     if (found.length === 0) return { kind: "none" };
     const answersHead = found.includes("GET") && !found.includes("HEAD");
