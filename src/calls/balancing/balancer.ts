@@ -1,0 +1,242 @@
+import { type Clock, type Observer, type Random, silentObserver } from "../../platform/index.ts";
+import { EndpointLoad } from "./endpoint-load.ts";
+import type { EndpointEjected, PanicChanged } from "./events.ts";
+import { type BalancingLimits, balancingLimits, checkedLimits, type EjectionLimits, ejectionLimits } from "./limits.ts";
+import { Outlier } from "./outlier.ts";
+import { type BalancedEndpoint, type BalancingRule, type Picker, type PickHint, pickers } from "./pickers/index.ts";
+import { subset } from "./subset.ts";
+import { splitByZone } from "./zones.ts";
+
+/** How calls are spread over the endpoints of a target. */
+export interface BalancingOptions {
+  /**
+   * `peak_ewma`: where the answer should come first. `least_request`: where fewer calls are under way. `round_robin`,
+   * `weighted`: in turn. `ring_hash`: calls with equal keys to the same endpoint.
+   * @default "peak_ewma"
+   */
+  readonly rule?: BalancingRule | undefined;
+  /** The zone of this client: endpoints there are preferred as far as they can bear it. @default none */
+  readonly zone?: string | undefined;
+  /** When an endpoint whose calls fail is left out; `false`: never. */
+  readonly ejection?: Partial<EjectionLimits> | false | undefined;
+  readonly limits?: Partial<BalancingLimits> | undefined;
+}
+
+/** What a {@link Balancer} needs of its surroundings. */
+export interface BalancerContext {
+  /** For events. */
+  readonly target: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer?: Observer | undefined;
+}
+
+/** One address as a resolver gives it. */
+export interface BalancedAddress {
+  readonly key: string;
+  /** @default 1 */
+  readonly weight?: number | undefined;
+  readonly zone?: string | undefined;
+  /** @default true */
+  readonly isReady?: boolean | undefined;
+}
+
+/** An endpoint in a balancer, with what is known of it and what the owner keeps beside it. */
+export class BalancerEndpoint<T> implements BalancedEndpoint {
+  readonly key: string;
+  readonly load: EndpointLoad;
+  readonly outlier: Outlier;
+  /** The owner's: the connection pool of the address. */
+  readonly owned: T;
+  weight = 1;
+  zone: string | undefined;
+  isReady = true;
+
+  constructor(key: string, load: EndpointLoad, outlier: Outlier, owned: T) {
+    this.key = key;
+    this.load = load;
+    this.outlier = outlier;
+    this.owned = owned;
+  }
+}
+
+/** What `channel.endpoints()` shows of one endpoint. */
+export interface EndpointView {
+  readonly address: string;
+  readonly weight: number;
+  readonly zone: string | undefined;
+  readonly state: "ready" | "not_ready" | "ejected" | "penalised";
+  /** Calls under way. */
+  readonly pending: number;
+  /** Moving average of its latency in milliseconds; `undefined`: nothing is known. */
+  readonly latencyMs: number | undefined;
+}
+
+/**
+ * Spreads calls over the endpoints of a target: subset → health and ejection, with panic → zone → rule. Statistics belong to
+ * addresses and outlive updates of the list.
+ *
+ * ```ts
+ * const endpoint = balancer.pick();
+ * endpoint.load.begun();
+ * … balancer.succeeded(endpoint, latencyMs);
+ * ```
+ */
+export class Balancer<T> {
+  readonly #context: BalancerContext;
+  readonly #observer: Observer;
+  readonly #rule: BalancingRule;
+  readonly #zone: string | undefined;
+  readonly #limits: BalancingLimits;
+  readonly #ejection: EjectionLimits | undefined;
+  /** Distinguishes this client's subset from those of others. */
+  readonly #client: string;
+  readonly #endpoints = new Map<string, BalancerEndpoint<T>>();
+  #used: readonly BalancerEndpoint<T>[] = [];
+  #local: Picker<BalancerEndpoint<T>> | undefined;
+  #remote: Picker<BalancerEndpoint<T>> | undefined;
+  #localShare = 0;
+  #isPanicking = false;
+  #nextReturnMs = Number.POSITIVE_INFINITY;
+
+  /** @throws RangeError, TypeError naming the option that cannot be */
+  constructor(options: BalancingOptions, context: BalancerContext) {
+    const { rule = "peak_ewma", zone, ejection, limits } = options;
+    if (!Object.hasOwn(pickers, rule)) {
+      throw new TypeError(`balancing.rule is "${rule}"; it must be one of ${Object.keys(pickers).join(", ")}`);
+    }
+    this.#context = context;
+    this.#observer = context.observer ?? silentObserver;
+    this.#rule = rule;
+    this.#zone = zone;
+    this.#limits = checkedLimits("balancing.limits", balancingLimits, limits);
+    this.#ejection = ejection === false ? undefined : checkedLimits("balancing.ejection", ejectionLimits, ejection);
+    this.#client = Buffer.from(context.random.bytes(8)).toString("hex");
+  }
+
+  /** Endpoints there are, those outside of this client's subset included. */
+  get size(): number {
+    return this.#endpoints.size;
+  }
+
+  /**
+   * Takes the list of addresses. Those that were there keep their statistics; new ones slow-start, unless they are the
+   * first; those that are gone are returned, for their owner to drain.
+   * @param own makes what the owner keeps beside an endpoint
+   */
+  update(addresses: readonly BalancedAddress[], own: (key: string) => T): readonly BalancerEndpoint<T>[] {
+    const nowMs = this.#context.clock.now();
+    const joinedMs = this.#endpoints.size === 0 ? Number.NEGATIVE_INFINITY : nowMs;
+    const gone = new Map(this.#endpoints);
+    for (const { key, weight = 1, zone, isReady = true } of addresses) {
+      let endpoint = this.#endpoints.get(key);
+      if (endpoint === undefined) {
+        const load = new EndpointLoad(this.#limits, joinedMs);
+        endpoint = new BalancerEndpoint(key, load, new Outlier(this.#ejection ?? ejectionLimits), own(key));
+        this.#endpoints.set(key, endpoint);
+      }
+      endpoint.weight = Number.isFinite(weight) && weight > 0 ? weight : 1;
+      endpoint.zone = zone;
+      endpoint.isReady = isReady;
+      gone.delete(key);
+    }
+    for (const key of gone.keys()) this.#endpoints.delete(key);
+    this.#used = subset([...this.#endpoints.values()], this.#client, this.#limits.subsetMax);
+    this.#refresh(nowMs);
+    return [...gone.values()];
+  }
+
+  /** The endpoint for a call; `undefined` when there is none at all. Hot path: allocates nothing. */
+  pick(hint?: PickHint<BalancerEndpoint<T>>): BalancerEndpoint<T> | undefined {
+    const nowMs = this.#context.clock.now();
+    if (nowMs >= this.#nextReturnMs) this.#refresh(nowMs);
+    const local = this.#local;
+    const staysLocal = local !== undefined && (this.#localShare >= 1 || this.#context.random.next() < this.#localShare);
+    return (staysLocal ? local : (this.#remote ?? local))?.pick(nowMs, hint);
+  }
+
+  succeeded(endpoint: BalancerEndpoint<T>, latencyMs: number): void {
+    const nowMs = this.#context.clock.now();
+    endpoint.load.succeeded(nowMs, latencyMs);
+    if (this.#ejection !== undefined) endpoint.outlier.succeeded(nowMs);
+  }
+
+  /**
+   * A call failed through the endpoint's fault.
+   * @param pushbackMs how long the server asked to be left alone
+   * @param cause one object for all calls that failed by one event, such as the loss of their connection
+   */
+  failed(endpoint: BalancerEndpoint<T>, latencyMs: number, pushbackMs = 0, cause?: unknown): void {
+    const nowMs = this.#context.clock.now();
+    if (!endpoint.load.failed(nowMs, latencyMs, pushbackMs, cause)) return;
+    if (this.#ejection === undefined || !endpoint.outlier.failed(nowMs) || !this.#mayEject(nowMs)) return;
+    const forMs = endpoint.outlier.eject(nowMs);
+    const { target } = this.#context;
+    const event: EndpointEjected = { type: "balancing.endpoint.ejected", target, endpoint: endpoint.key, forMs };
+    this.#observer.emit(event);
+    this.#refresh(nowMs);
+  }
+
+  /** Another process answers at the endpoint's address now: its statistics begin anew, with a slow start. */
+  restarted(endpoint: BalancerEndpoint<T>): void {
+    const nowMs = this.#context.clock.now();
+    endpoint.load.restart(nowMs);
+    endpoint.outlier.restart();
+    this.#refresh(nowMs);
+  }
+
+  endpoints(): readonly EndpointView[] {
+    const nowMs = this.#context.clock.now();
+    return this.#used.map(({ key, weight, zone, isReady, load, outlier }) => {
+      const latencyMs = load.costMs(nowMs);
+      const isPenalised = load.isPenalised(nowMs);
+      return {
+        address: key,
+        weight,
+        zone,
+        state: !isReady ? "not_ready" : outlier.isEjected(nowMs) ? "ejected" : isPenalised ? "penalised" : "ready",
+        pending: load.pending,
+        latencyMs: latencyMs < 0 || isPenalised ? undefined : latencyMs,
+      };
+    });
+  }
+
+  #mayEject(nowMs: number): boolean {
+    const ejected = this.#used.filter(({ outlier }) => outlier.isEjected(nowMs)).length;
+    const shareMax = (this.#ejection ?? ejectionLimits).shareMax;
+    return this.#used.length > 1 && ejected < Math.max(1, Math.floor(this.#used.length * shareMax));
+  }
+
+  /** Chooses anew which endpoints take calls. */
+  #refresh(nowMs: number): void {
+    const used = this.#used;
+    let usable = used.filter(({ isReady, outlier }) => isReady && !outlier.isEjected(nowMs));
+    const panicShare = (this.#ejection ?? ejectionLimits).panicShare;
+    const isPanicking = used.length > 0 && usable.length < used.length * panicShare;
+    if (isPanicking !== this.#isPanicking) {
+      this.#isPanicking = isPanicking;
+      const { target } = this.#context;
+      const counts = { usable: usable.length, endpoints: used.length };
+      const event: PanicChanged = { type: "balancing.panic", target, isPanicking, ...counts };
+      this.#observer.emit(event);
+    }
+    if (isPanicking) usable = [...used];
+    this.#nextReturnMs = Number.POSITIVE_INFINITY;
+    for (const { load, outlier } of used) {
+      const untilMs = outlier.ejectedUntilMs;
+      if (untilMs > nowMs) this.#nextReturnMs = Math.min(this.#nextReturnMs, untilMs);
+      else if (untilMs > 0) outlier.returned(load, nowMs);
+    }
+    const { local, remote, localShare } =
+      this.#rule === "ring_hash"
+        ? { local: [], remote: usable, localShare: 0 } // a key's endpoint must not depend on who calls
+        : splitByZone(this.#zone, used, usable);
+    this.#localShare = localShare;
+    this.#local = this.#picker(local);
+    this.#remote = this.#picker(remote);
+  }
+
+  #picker(endpoints: readonly BalancerEndpoint<T>[]): Picker<BalancerEndpoint<T>> | undefined {
+    return endpoints.length === 0 ? undefined : pickers[this.#rule](endpoints, this.#context.random);
+  }
+}

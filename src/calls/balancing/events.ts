@@ -1,0 +1,17 @@
+/** An endpoint is left out for a while because its calls fail. */
+export interface EndpointEjected {
+  readonly type: "balancing.endpoint.ejected";
+  readonly target: string;
+  readonly endpoint: string;
+  /** Milliseconds. */
+  readonly forMs: number;
+}
+
+/** So few endpoints are usable that all of them are used; or that is over. */
+export interface PanicChanged {
+  readonly type: "balancing.panic";
+  readonly target: string;
+  readonly isPanicking: boolean;
+  readonly usable: number;
+  readonly endpoints: number;
+}

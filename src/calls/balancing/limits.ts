@@ -1,0 +1,74 @@
+/** Numbers of load balancing and outlier ejection; each can be set per channel. */
+export interface BalancingLimits {
+  /** Time in which a latency that was seen loses 63 % of its weight, in milliseconds. @default 10,000, as Finagle */
+  readonly latencyDecayMs: number;
+  /** What a failed endpoint counts as, and for how long, in milliseconds; doubled while it fails on. @default 5,000 */
+  readonly penaltyMinMs: number;
+  /** @default 60,000 */
+  readonly penaltyMaxMs: number;
+  /** An endpoint under penalty gets one call in this time, to see whether it works again, in milliseconds. @default 1,000 */
+  readonly trialIntervalMs: number;
+  /** In this time a new endpoint grows from a tenth to its whole share, in milliseconds. @default 10,000 */
+  readonly slowStartMs: number;
+  /** Endpoints that one channel uses; of more, each client takes a share of its own. @default 100 */
+  readonly subsetMax: number;
+}
+
+export interface EjectionLimits {
+  /** Failures in a row that eject an endpoint. @default 5, as Envoy */
+  readonly consecutiveFailures: number;
+  /** Share of failed calls above which it is ejected. @default 0.85, as Envoy */
+  readonly failureRatio: number;
+  /** Calls in one window below which the share says nothing. @default 50 */
+  readonly callsMin: number;
+  /** Length of that window, in milliseconds. @default 10,000 */
+  readonly windowMs: number;
+  /** First ejection, in milliseconds; the n-th lasts n times as long. @default 30,000 */
+  readonly baseMs: number;
+  /** Longest ejection, in milliseconds. @default 300,000 */
+  readonly maxMs: number;
+  /** Share of the endpoints that may be ejected at once; one always may. @default 0.1 */
+  readonly shareMax: number;
+  /** With a smaller share of usable endpoints all are used: the fault is not theirs (Envoy, "panic threshold"). @default 0.5 */
+  readonly panicShare: number;
+}
+
+export const balancingLimits: BalancingLimits = {
+  latencyDecayMs: 10_000,
+  penaltyMinMs: 5_000,
+  penaltyMaxMs: 60_000,
+  trialIntervalMs: 1_000,
+  slowStartMs: 10_000,
+  subsetMax: 100,
+};
+
+export const ejectionLimits: EjectionLimits = {
+  consecutiveFailures: 5,
+  failureRatio: 0.85,
+  callsMin: 50,
+  windowMs: 10_000,
+  baseMs: 30_000,
+  maxMs: 300_000,
+  shareMax: 0.1,
+  panicShare: 0.5,
+};
+
+/** Share of its weight that an endpoint begins with in its slow start. */
+export const slowStartShareMin = 0.1;
+
+/**
+ * The given numbers on top of the defaults.
+ * @throws RangeError naming the option, when a number is not finite, is negative, or a share is above 1
+ */
+export function checkedLimits<L extends object>(name: string, defaults: L, given: Partial<L> = {}): L {
+  for (const [option, value] of Object.entries(given) as [string, number | undefined][]) {
+    if (!(option in defaults)) throw new RangeError(`${name}.${option} is not an option`);
+    if (value === undefined) continue;
+    const max = /(ratio|share|shareMax)$/i.test(option) ? 1 : Number.MAX_SAFE_INTEGER;
+    if (!(value >= 0 && value <= max)) {
+      throw new RangeError(`${name}.${option} is ${value}; it must be a number from 0 to ${max}`);
+    }
+  }
+  const kept = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(kept) };
+}
