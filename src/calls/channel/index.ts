@@ -1,5 +1,8 @@
 /**
- * Target → endpoint → connection: the way of every outgoing request. May import `wire`, `platform`, `contract`, `errors`.
- * Start at `channel.ts`.
+ * Target → endpoint → connection: the way of every outgoing request. May import `discovery`, `wire`, `platform`, `contract`,
+ * `errors`. Start at `channel.ts`; which endpoint a call takes is up to the `Picker` of `picker.ts`. Plain HTTP services
+ * are called through `discover.ts`.
  */
-export { Channel, type ChannelOptions, type ClientProtocol, createChannel, type Endpoint } from "./channel.ts";
+export { Channel, type ChannelOptions, type ClientProtocol, createChannel } from "./channel.ts";
+export type { Endpoint, EndpointView } from "./endpoint.ts";
+export type { CallOutcome, PickedCall, Picker } from "./picker.ts";
