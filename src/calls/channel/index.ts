@@ -4,5 +4,8 @@
  * are called through `discover.ts`.
  */
 export { Channel, type ChannelOptions, type ClientProtocol, createChannel } from "./channel.ts";
+export { DiscoveredService, type DiscoverOptions, discover, type FetchInit, type PolicyRunner } from "./discover.ts";
 export type { Endpoint, EndpointView } from "./endpoint.ts";
+export { transparentRetries } from "./limits.ts";
 export type { CallOutcome, PickedCall, Picker } from "./picker.ts";
+export { type ResolveOptions, resolve } from "./resolve.ts";

@@ -10,7 +10,13 @@ import {
   type RequestHead,
   type ResponseReceiver,
 } from "../../wire/index.ts";
-import type { CallOutcome, Channel, Endpoint, PickedCall } from "../channel/index.ts";
+import {
+  type CallOutcome,
+  type Channel,
+  type Endpoint,
+  type PickedCall,
+  transparentRetries,
+} from "../channel/index.ts";
 import { CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
@@ -59,9 +65,6 @@ export interface ClientWire {
 }
 
 const post = new HeaderField(":method", "POST");
-
-/** How often a request that certainly was not acted upon is sent again without asking anybody (gRPC A6). */
-const transparentRetries = 3;
 
 /** Codes that say something of the endpoint; the others are about the request, or the caller gave up. */
 const endpointFailures: ReadonlySet<string> = new Set([

@@ -198,7 +198,7 @@ test("a thousand service records are asked for a few at a time", async () => {
   const platform = virtualPlatform();
   const server = platform.network.dnsServer;
   const names = Array.from({ length: 1_200 }, (_, index) => `n${index}.example`);
-  names.forEach((name, index) => server.set(name, [`10.0.${index >> 8}.${index & 255}`]));
+  for (const [index, name] of names.entries()) server.set(name, [`10.0.${index >> 8}.${index & 255}`]);
   server.services.set(
     "_grpc._tcp.orders.example",
     names.map(name => ({ name, port: 80, priority: 0, weight: 0 })),
