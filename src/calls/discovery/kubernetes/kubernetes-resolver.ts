@@ -147,7 +147,9 @@ class KubernetesResolver implements Resolver {
       signal: this.#closed.signal,
       timeoutMs: timeoutMs + watchGraceMs,
       // What is known is what the server knows: its events would come first if there were any.
-      accepted: () => this.#publish(),
+      accepted: () => {
+        if (this.#publication.hasEndpoints) this.#publish();
+      },
       data: bytes => {
         lines.push(bytes);
         if (hasChanged) this.#publish();
