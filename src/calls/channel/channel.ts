@@ -83,7 +83,7 @@ export class Channel implements AsyncDisposable {
         host,
         port,
         protocol: poolProtocols[httpVersion],
-        tls: tls === undefined ? undefined : { serverName, ...tls },
+        tls: tls === undefined ? undefined : { ...tls, serverName: tls.serverName ?? serverName },
         platform,
         observer,
       }),

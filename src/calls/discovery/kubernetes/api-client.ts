@@ -80,9 +80,6 @@ export class ApiClient {
   }
 
   async #request(access: ApiAccess, path: string, options: RequestOptions): Promise<void> {
-    const { signal } = options;
-    const connection = await this.#poolOf(access).acquire({ signal });
-    const answer = new Answer(options, this.#platform);
     const fields = [acceptJson, userAgent];
     if (access.bearerToken !== undefined) {
       fields.push(new HeaderField("authorization", `Bearer ${checkedToken(access.bearerToken)}`, true));
@@ -93,6 +90,8 @@ export class ApiClient {
       authority: new HeaderField(":authority", hostAndPort(access.host, access.port)),
       path: new HeaderField(":path", `${access.basePath}${path}`),
     };
+    const connection = await this.#poolOf(access).acquire({ signal: options.signal });
+    const answer = new Answer(options, this.#platform);
     answer.begun(connection.request(head, fields, answer, true));
     return answer.done;
   }
