@@ -1,5 +1,5 @@
 import { Resolver } from "node:dns/promises";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { isIP } from "node:net";
 import { outsideContext } from "../context.ts";
 import { dnsTimeoutMs, hostsFileBytesMax } from "../limits.ts";
@@ -45,12 +45,15 @@ export function addressesInHostsFile(text: string, name: string): readonly strin
 }
 
 async function readHosts(): Promise<string> {
+  let file: FileHandle | undefined;
   try {
-    await using file = await open(hostsFile, "r");
+    file = await open(hostsFile, "r");
     const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min((await file.stat()).size, hostsFileBytesMax)));
     return buffer.toString("utf8", 0, bytesRead);
   } catch {
     return ""; // a machine without the table has an empty one
+  } finally {
+    await file?.close();
   }
 }
 

@@ -15,14 +15,18 @@ export const systemFiles: Files = {
     return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
   },
   async read(path, bytesMax) {
-    await using file = await open(path, "r");
-    // One byte more than allowed shows that there is more, also where the size is not known beforehand.
-    const buffer = Buffer.alloc(Math.min((await file.stat()).size, bytesMax) + 1);
-    let length = 0;
-    for (let bytesRead = -1; bytesRead !== 0 && length < buffer.length; length += bytesRead) {
-      ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
+    const file = await open(path, "r");
+    try {
+      // One byte more than allowed shows that there is more, also where the size is not known beforehand.
+      const buffer = Buffer.alloc(Math.min((await file.stat()).size, bytesMax) + 1);
+      let length = 0;
+      for (let bytesRead = -1; bytesRead !== 0 && length < buffer.length; length += bytesRead) {
+        ({ bytesRead } = await file.read(buffer, length, buffer.length - length));
+      }
+      if (length > bytesMax) throw new Error(`${path} is larger than ${bytesMax} bytes`);
+      return buffer.toString("utf8", 0, length);
+    } finally {
+      await file.close();
     }
-    if (length > bytesMax) throw new Error(`${path} is larger than ${bytesMax} bytes`);
-    return buffer.toString("utf8", 0, length);
   },
 };
