@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Health } from "../../src/contract/gen/grpc/health/v1/health_pb.ts";
 import { type DiscoveryOptions, discover } from "../../src/exports/discovery.ts";
-import { createChannel, createClient, createServer, type Server } from "../../src/exports/index.ts";
+import {
+  createChannel,
+  createClient,
+  createServer,
+  type Platform,
+  type Server,
+  systemPlatform,
+} from "../../src/exports/index.ts";
 
 const grpcCallers = 8;
 const httpCallers = 4;
@@ -33,9 +40,9 @@ export class Load implements AsyncDisposable {
   readonly #callers: Promise<void>[] = [];
   #isStopped = false;
 
-  constructor(target: string, discovery: DiscoveryOptions = {}) {
-    this.channel = createChannel(target, { discovery });
-    this.service = discover(target, { discovery });
+  constructor(target: string, discovery: DiscoveryOptions = {}, platform: Platform = systemPlatform) {
+    this.channel = createChannel(target, { discovery, platform });
+    this.service = discover(target, { discovery, platform });
     const health = createClient(Health, this.channel);
     const rpc = async () => {
       let id = "";

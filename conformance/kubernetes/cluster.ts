@@ -47,6 +47,7 @@ export class Cluster implements Disposable {
     this.#etcd = spawn(this.#programs.etcd, args, { stdio: "ignore" });
     execFileSync("openssl", ["genrsa", "-out", join(this.folder, "sa.key"), "2048"], { stdio: "ignore" });
     mkdirSync(join(this.folder, "certs"));
+    this.#makeClientCertificate();
     this.writeTokens("first");
     this.#writeKubeconfig();
     await this.startApiServer();
@@ -67,6 +68,7 @@ export class Cluster implements Disposable {
         "--service-account-issuer=https://kubernetes.test",
         `--service-account-key-file=${join(this.folder, "sa.key")}`,
         `--service-account-signing-key-file=${join(this.folder, "sa.key")}`,
+        `--client-ca-file=${join(this.folder, "client-ca.crt")}`,
         `--token-auth-file=${join(this.folder, "tokens.csv")}`,
         "--authorization-mode=AlwaysAllow",
         `--secure-port=${api}`,
@@ -150,15 +152,33 @@ export class Cluster implements Disposable {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
+  #makeClientCertificate(): void {
+    const make = (command: string) =>
+      execFileSync("openssl", command.split(" "), { cwd: this.folder, stdio: "ignore" });
+    make("req -x509 -newkey rsa:2048 -nodes -keyout client-ca.key -out client-ca.crt -subj /CN=clients -days 2");
+    make("req -newkey rsa:2048 -nodes -keyout client.key -out client.csr -subj /O=system:masters/CN=me");
+    make("x509 -req -in client.csr -CA client-ca.crt -CAkey client-ca.key -CAcreateserial -out client.crt -days 2");
+  }
+
   #writeKubeconfig(): void {
     const { api } = this.#ports ?? { api: 0 };
-    // The API server signs its own certificate, for localhost among other names; it is also its root.
+    // The API server signs its own certificate, for the names that pods use; it is also its root.
     const config = `apiVersion: v1
 kind: Config
-current-context: test
-contexts: [{name: test, context: {cluster: test, user: test, namespace: default}}]
-clusters: [{name: test, cluster: {server: "https://localhost:${api}", certificate-authority: certs/apiserver.crt}}]
-users: [{name: test, user: {tokenFile: token}}]
+current-context: token
+contexts:
+- {name: token, context: {cluster: test, user: token}}
+- {name: certificate, context: {cluster: test, user: certificate, namespace: default}}
+- {name: stranger, context: {cluster: test}}
+clusters:
+- name: test
+  cluster:
+    server: https://127.0.0.1:${api}
+    certificate-authority: certs/apiserver.crt
+    tls-server-name: kubernetes.default.svc
+users:
+- {name: token, user: {tokenFile: token}}
+- {name: certificate, user: {client-certificate: client.crt, client-key: client.key}}
 `;
     writeFileSync(this.kubeconfig, config);
   }
