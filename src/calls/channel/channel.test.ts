@@ -177,3 +177,13 @@ test("where the picker does not ask, calls do not tell their outcome", t => {
   assert.equal(channel.pick()?.key, "10.0.0.1:80", "an address needs no waiting");
   assert.equal(channel.size, 1);
 });
+
+test("calls that wait for the first resolution are bounded", async t => {
+  const { platform, dns, channel } = world(t);
+  dns.delayMs = 1_000;
+  const waiting = Array.from({ length: 1_024 }, () => channel.resolved());
+  await assert.rejects(channel.resolved(), /1024 calls wait for orders:80 to be resolved already/);
+  dns.set("orders", ["10.0.0.1"]);
+  await platform.clock.advance(1_100);
+  await Promise.all(waiting);
+});

@@ -17,6 +17,7 @@ import {
 } from "../discovery/index.ts";
 import type { Endpoint, EndpointView } from "./endpoint.ts";
 import { EndpointSet } from "./endpoint-set.ts";
+import { unresolvedCallsMax } from "./limits.ts";
 import { type CallOutcome, type PickedCall, type Picker, RoundRobinPicker } from "./picker.ts";
 
 /** What a channel speaks. gRPC needs HTTP/2; the others work with every version and through proxies. */
@@ -112,6 +113,10 @@ export class Channel implements AsyncDisposable {
     }
     // A resolution that has failed is not waited for, unless the next one is under way.
     if (this.#failure !== undefined && !this.#resolver.resolveNow()) return Promise.reject(this.#failure);
+    if (this.#waiting.length >= unresolvedCallsMax) {
+      const text = `${this.#waiting.length} calls wait for ${this.target} to be resolved already`;
+      return Promise.reject(new ExchangeError("limit", text, { unprocessed: true }));
+    }
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 

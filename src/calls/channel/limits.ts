@@ -8,3 +8,6 @@ export const responseBytesMax = 4 * 1_048_576;
 
 /** How often a request that certainly was not acted upon is sent again without asking anybody (gRPC A6). */
 export const transparentRetries = 3;
+
+/** Calls of a channel that wait for the first resolution; one more fails at once. As many as may wait for a connection. */
+export const unresolvedCallsMax = 1_024;
