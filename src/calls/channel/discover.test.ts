@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { makeCertificates } from "../../../test/certificates.ts";
 import { isRpcError, RpcError } from "../../errors/index.ts";
 import { createServer } from "../../exports/server.ts";
+import { type DnsClient, DnsError, systemPlatform, type TlsClientOptions } from "../../platform/index.ts";
 import { type VirtualPlatform, virtualPlatform } from "../../platform/virtual/index.ts";
 import { ServiceDiscoveryError } from "../discovery/index.ts";
 import { type DiscoverOptions, discover, type PolicyRunner } from "./discover.ts";
@@ -239,3 +241,36 @@ test("a deadline covers all attempts of a policy", async t => {
   await platform.clock.advance(1_100);
   await outcome;
 });
+
+test("over TLS the certificate is verified against the target's name, not against the address that DNS gave", async t => {
+  const { ca, server: pair } = await makeCertificates();
+  const server = createServer({ services: [], fetch: request => new Response(request.url), tls: pair });
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  const dns = new LoopbackDns();
+  const platform = { ...systemPlatform, network: { ...systemPlatform.network, dns: () => dns } };
+  t.after(() => server.close());
+  const ask = async (tls: TlsClientOptions) => {
+    const orders = discover(`orders.test:${port}`, { platform, tls });
+    try {
+      return await (await orders.fetch("/x")).text();
+    } finally {
+      orders.close();
+    }
+  };
+  await assert.rejects(ask({ ca }), /orders\.test.* is not in the cert's altnames/);
+  assert.equal(await ask({ ca, serverName: "localhost" }), `https://orders.test:${port}/x`);
+});
+
+/** Knows one address for every name. */
+class LoopbackDns implements DnsClient {
+  async hosts(): Promise<readonly string[]> {
+    return ["127.0.0.1"];
+  }
+  async resolveAddresses(): Promise<never> {
+    throw new DnsError("not_found", "none");
+  }
+  async resolveServices(): Promise<never> {
+    throw new DnsError("not_found", "none");
+  }
+  close(): void {}
+}
