@@ -5,6 +5,7 @@ import {
   resolveIntervalMinMs,
   retryMaxMs,
   retryMinMs,
+  slicesMax,
   watchGraceMs,
   watchHealthyMs,
   watchLineCharactersMax,
@@ -119,7 +120,11 @@ class KubernetesResolver implements Resolver {
     const slices: EndpointSlice[] = [];
     let resourceVersion = "";
     let next: string | undefined = "";
-    while (next !== undefined) {
+    for (let pages = 0; next !== undefined; pages++) {
+      // A server that always has another page would keep us for ever.
+      if (slices.length > slicesMax || pages > slicesMax) {
+        throw new MalformedObject(`the Service has more than ${slicesMax} EndpointSlices`);
+      }
       const page = `${this.#path(access)}&limit=${listPageSize}${next === "" ? "" : `&continue=${encodeURIComponent(next)}`}`;
       const list = parseList(await this.#client.get(access, page, this.#closed.signal));
       slices.push(...list.slices);

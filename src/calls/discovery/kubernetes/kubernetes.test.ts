@@ -73,6 +73,16 @@ test("pages of a list are put together", async () => {
   assert.equal(api.requests.filter(({ query }) => query.get("watch") === null).length, 3);
 });
 
+test("a list without an end is given up", async () => {
+  const { errors, api, platform } = await world(api => {
+    for (let index = 0; index < 1_100; index++) api.put(`s${index}`, []);
+    api.pageSize = 10;
+  });
+  await platform.clock.settle();
+  assert.match(String(errors[0]), /more than 1000 EndpointSlices/);
+  assert.equal(api.watches, 0);
+});
+
 test("a watch that its server ends goes on from the last version, without a new list and without a word", async () => {
   const { told, api, platform } = await world(api => api.put("a", ["10.1.0.1"]));
   await platform.clock.advance(10_000);
