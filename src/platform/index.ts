@@ -18,19 +18,25 @@ export {
 } from "./context.ts";
 export { Environment, EnvironmentError, type Variables } from "./environment.ts";
 export { hostAndPort } from "./host-and-port.ts";
-export type {
-  ByteStream,
-  ByteStreamHandler,
-  ConnectOptions,
-  Listening,
-  ListenOptions,
-  Network,
-  PeerCertificate,
-  ResolvedAddress,
-  TlsClientOptions,
-  TlsServerContext,
-  TlsServerOptions,
-  TlsState,
+export {
+  type AddressRecord,
+  type ByteStream,
+  type ByteStreamHandler,
+  type ConnectOptions,
+  type DnsClient,
+  DnsError,
+  type DnsFailureReason,
+  type DnsOptions,
+  type Listening,
+  type ListenOptions,
+  type Network,
+  type PeerCertificate,
+  type ResolvedAddress,
+  type ServiceRecord,
+  type TlsClientOptions,
+  type TlsServerContext,
+  type TlsServerOptions,
+  type TlsState,
 } from "./network.ts";
 export { type ObservedEvent, type Observer, silentObserver } from "./observer.ts";
 export type { Platform } from "./platform.ts";

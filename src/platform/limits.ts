@@ -17,3 +17,9 @@ export const tcpKeepaliveMs = 60_000;
 
 /** The longest time that the timer wheel places at once; longer delays are placed again when it has passed (12 days). */
 export const wheelHorizonTicks = 2 ** 30;
+
+/** For one of two attempts at a DNS query: resolv.conf's 5 s is longer than a call should wait for a lost packet. */
+export const dnsTimeoutMs = 2_000;
+
+/** The machine's table of hosts is read up to this size; those that block advertisements have some megabytes. */
+export const hostsFileBytesMax = 16 * 1_048_576;

@@ -125,6 +125,52 @@ export interface ResolvedAddress {
   readonly family: 4 | 6;
 }
 
+/** An address record (A, AAAA) with the time that it may be kept. */
+export interface AddressRecord {
+  readonly address: string;
+  readonly ttlSeconds: number;
+}
+
+/** A service record (RFC 2782). Node does not show its time to live. */
+export interface ServiceRecord {
+  readonly name: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+/**
+ * Why a DNS query has no answer. `not_found`: the name does not exist, or has no records of that type (NXDOMAIN, NODATA);
+ * everything else may pass.
+ */
+export type DnsFailureReason = "not_found" | "server_failure" | "refused" | "timeout" | "unreachable" | "malformed";
+
+export class DnsError extends Error {
+  override readonly name = "DnsError";
+  readonly reason: DnsFailureReason;
+  constructor(reason: DnsFailureReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.reason = reason;
+  }
+}
+
+export interface DnsOptions {
+  /** `address` or `address:port` of the servers to ask. @default those of the machine (/etc/resolv.conf) */
+  readonly servers?: readonly string[] | undefined;
+  /** For one attempt; there are two. @default 2_000 */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Asks DNS servers themselves, for the time to live. Every rejection is a {@link DnsError}. */
+export interface DnsClient {
+  resolveAddresses(name: string, family: 4 | 6): Promise<readonly AddressRecord[]>;
+  resolveServices(name: string): Promise<readonly ServiceRecord[]>;
+  /** The addresses of a name in the machine's own table (/etc/hosts), which goes before DNS; empty when it has none. */
+  hosts(name: string): Promise<readonly string[]>;
+  /** Ends running queries; they reject. */
+  close(): void;
+}
+
 export interface Network {
   /** @throws (rejects) an Error whose message names host and port, with the system's error as `cause` (EADDRINUSE …). */
   listen(options: ListenOptions, onConnection: (stream: ByteStream) => void): Promise<Listening>;
@@ -132,6 +178,8 @@ export interface Network {
   connect(options: ConnectOptions, signal?: AbortSignal): Promise<ByteStream>;
   /** The addresses of a name, in the system's order; IP literals stand for themselves. Rejects when there is none. */
   lookup(host: string): Promise<readonly ResolvedAddress[]>;
+  /** @throws TypeError when a server is not an address */
+  dns(options?: DnsOptions): DnsClient;
   tlsServerContext(options: TlsServerOptions & { readonly alpn: readonly string[] }): TlsServerContext;
   /**
    * Runs the server's side of a TLS handshake on an accepted stream whose first bytes were read already. Resolves with

@@ -1,7 +1,24 @@
-import type { Observer, Platform, TlsClientOptions } from "../../platform/index.ts";
-import { silentObserver, systemPlatform } from "../../platform/index.ts";
-import { type ConnectionPool, HeaderField, openPool } from "../../wire/index.ts";
-import { parseTarget } from "./target.ts";
+import {
+  type Observer,
+  outsideContext,
+  type Platform,
+  silentObserver,
+  systemPlatform,
+  type TlsClientOptions,
+} from "../../platform/index.ts";
+import { ExchangeError, HeaderField, openPool } from "../../wire/index.ts";
+import {
+  createResolver,
+  type DiscoveryOptions,
+  parseTarget,
+  type ResolvedEndpoint,
+  type Resolver,
+  ServiceDiscoveryError,
+} from "../discovery/index.ts";
+import type { Endpoint, EndpointView } from "./endpoint.ts";
+import { EndpointSet } from "./endpoint-set.ts";
+import { unresolvedCallsMax } from "./limits.ts";
+import { type CallOutcome, type PickedCall, type Picker, RoundRobinPicker } from "./picker.ts";
 
 /** What a channel speaks. gRPC needs HTTP/2; the others work with every version and through proxies. */
 export type ClientProtocol = "grpc" | "grpc-web" | "connect";
@@ -16,29 +33,34 @@ export interface ChannelOptions {
   readonly httpVersion?: "auto" | "1.1" | "2" | undefined;
   /** Speak TLS, with these roots and this certificate. */
   readonly tls?: TlsClientOptions | undefined;
+  /** How the target is resolved. */
+  readonly discovery?: DiscoveryOptions | undefined;
   readonly platform?: Platform | undefined;
   readonly observer?: Observer | undefined;
 }
 
 const poolProtocols = { auto: "auto", "1.1": "http1", "2": "http2" } as const;
 
-/** An address of the target with its connections. */
-export interface Endpoint {
-  readonly authority: HeaderField;
-  readonly pool: ConnectionPool;
-}
-
 /**
- * The way of every outgoing call: target → endpoint → connection. Several clients may share one. Connects when it is
- * first used; endpoints take turns, those that cannot be reached are passed over.
+ * The way of every outgoing call: target → endpoints → connection. Several clients may share one. Resolves and connects
+ * when it is first used, and follows the endpoints from then on, until it is closed.
  */
 export class Channel implements AsyncDisposable {
   readonly target: string;
   readonly protocol: ClientProtocol;
   readonly platform: Platform;
   readonly scheme: HeaderField;
-  readonly #endpoints: readonly Endpoint[];
-  #next = 0;
+  readonly #service: string;
+  readonly #resolver: Resolver;
+  readonly #endpoints: EndpointSet;
+  readonly #picker: Picker;
+  #isStarted = false;
+  #isClosed = false;
+  /** Why nothing is known, after a resolution that failed. */
+  #failure: ServiceDiscoveryError | undefined;
+  #isResolved = false;
+  /** Calls that wait for the first endpoints. */
+  #waiting: { resolve(): void; reject(error: unknown): void }[] = [];
 
   /** @throws TypeError for a target that does not parse, for gRPC over HTTP/1.1 */
   constructor(target: string, options: ChannelOptions = {}) {
@@ -53,34 +75,139 @@ export class Channel implements AsyncDisposable {
     this.protocol = protocol;
     this.platform = platform;
     this.scheme = new HeaderField(":scheme", tls === undefined ? "http" : "https");
-    this.#endpoints = parseTarget(target).map(({ host, port }) => ({
-      authority: new HeaderField(":authority", host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`),
-      pool: openPool({ host, port, protocol: poolProtocols[httpVersion], tls, platform, observer }),
-    }));
+    const parsed = parseTarget(target);
+    this.#service = parsed.service;
+    this.#resolver = createResolver(parsed, options.discovery ?? {}, { platform, observer });
+    this.#picker = new RoundRobinPicker(platform.random.below(1_024));
+    this.#endpoints = new EndpointSet(parsed, (host, port, serverName) =>
+      openPool({
+        host,
+        port,
+        protocol: poolProtocols[httpVersion],
+        tls: tls === undefined ? undefined : { ...tls, serverName: tls.serverName ?? serverName },
+        platform,
+        observer,
+      }),
+    );
   }
 
-  /** The endpoint for the next call. */
-  pick(): Endpoint {
-    const endpoints = this.#endpoints;
-    for (let tries = 0; tries < endpoints.length; tries++) {
-      const endpoint = endpoints[this.#next++ % endpoints.length] as Endpoint; // a target has at least one
-      if (!endpoint.pool.isBackingOff) return endpoint;
+  /**
+   * The endpoint for the next call; `undefined` when none is known, and `resolved` tells why or when. Hot path: no promise
+   * once endpoints are known.
+   */
+  pick(call?: PickedCall): Endpoint | undefined {
+    if (!this.#isStarted) this.#start();
+    return this.#picker.pick(call);
+  }
+
+  /**
+   * Resolves when there are endpoints to pick from.
+   * @throws (rejects) ServiceDiscoveryError when the target cannot be resolved, or has no endpoints; ExchangeError when the
+   * channel is closed
+   */
+  resolved(): Promise<void> {
+    if (!this.#isStarted) this.#start();
+    if (this.#isClosed) return Promise.reject(this.#closedError());
+    if (this.#isResolved) {
+      return this.#endpoints.size > 0 ? Promise.resolve() : Promise.reject(this.#noEndpoints());
     }
-    return endpoints[this.#next % endpoints.length] as Endpoint;
+    // A resolution that has failed is not waited for, unless the next one is under way.
+    if (this.#failure !== undefined && !this.#resolver.resolveNow()) return Promise.reject(this.#failure);
+    if (this.#waiting.length >= unresolvedCallsMax) {
+      const text = `${this.#waiting.length} calls wait for ${this.target} to be resolved already`;
+      return Promise.reject(new ExchangeError("limit", text, { unprocessed: true }));
+    }
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** A connection could not be made, or was lost: the endpoints that are known may be out of date. */
+  connectionFailed(): void {
+    if (!this.#isClosed) this.#resolver.resolveNow();
+  }
+
+  /** How many endpoints are known. */
+  get size(): number {
+    return this.#endpoints.size;
+  }
+
+  /** Whether anybody wants to hear of outcomes; where not, calls need not take their time. */
+  get watchesOutcomes(): boolean {
+    return this.#picker.settled !== undefined;
+  }
+
+  /** A call that was sent to an endpoint has ended. */
+  settled(endpoint: Endpoint, latencyMs: number, outcome: CallOutcome): void {
+    this.#picker.settled?.(endpoint, latencyMs, outcome);
+  }
+
+  /** The endpoints as they are known now. Empty before the first call. */
+  endpoints(): readonly EndpointView[] {
+    return this.#endpoints.views();
   }
 
   /** Lets running calls finish, then closes the connections. */
   async drain(): Promise<void> {
-    await Promise.all(this.#endpoints.map(({ pool }) => pool.drain()));
+    this.#stop();
+    await this.#endpoints.drain();
   }
 
   /** Ends all connections and the calls on them. */
   close(): void {
-    for (const { pool } of this.#endpoints) pool.destroy();
+    this.#stop();
+    this.#endpoints.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.drain();
+  }
+
+  #start(): void {
+    this.#isStarted = true;
+    if (this.#isClosed) return;
+    outsideContext(() =>
+      this.#resolver.start({
+        endpoints: (list, { isStale }) => this.#update(list, isStale),
+        failed: error => this.#failed(error),
+      }),
+    );
+  }
+
+  #update(list: readonly ResolvedEndpoint[], isStale: boolean): void {
+    this.#picker.update(outsideContext(() => this.#endpoints.update(list, isStale)));
+    this.#isResolved = true;
+    this.#failure = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { resolve, reject } of waiting) {
+      if (list.length > 0) resolve();
+      else reject(this.#noEndpoints());
+    }
+  }
+
+  #failed(error: ServiceDiscoveryError): void {
+    this.#failure = error;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of waiting) reject(error);
+  }
+
+  #stop(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#resolver.close();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of waiting) reject(this.#closedError());
+  }
+
+  #noEndpoints(): ServiceDiscoveryError {
+    const scheme = /^[a-z0-9+]+(?=:\/\/)/.exec(this.target)?.[0] ?? "dns";
+    const at = { target: this.target, service: this.#service, resolver: scheme };
+    return new ServiceDiscoveryError(at, new Error("it has no endpoints at the moment"));
+  }
+
+  #closedError(): ExchangeError {
+    return new ExchangeError("draining", `the channel to ${this.target} is closed`, { unprocessed: true });
   }
 }
 

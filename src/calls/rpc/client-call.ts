@@ -4,13 +4,19 @@ import { contextValue, type Timer } from "../../platform/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
-  type ExchangeError,
+  ExchangeError,
   type FieldList,
   HeaderField,
   type RequestHead,
   type ResponseReceiver,
 } from "../../wire/index.ts";
-import type { Channel, Endpoint } from "../channel/index.ts";
+import {
+  type CallOutcome,
+  type Channel,
+  type Endpoint,
+  type PickedCall,
+  transparentRetries,
+} from "../channel/index.ts";
 import { CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
@@ -60,11 +66,18 @@ export interface ClientWire {
 
 const post = new HeaderField(":method", "POST");
 
-/** How often a request that certainly was not acted upon is sent again without asking anybody (gRPC A6). */
-const transparentRetries = 3;
+/** Codes that say something of the endpoint; the others are about the request, or the caller gave up. */
+const endpointFailures: ReadonlySet<string> = new Set([
+  "unknown",
+  "deadline_exceeded",
+  "resource_exhausted",
+  "internal",
+  "unavailable",
+  "data_loss",
+]);
 
 /** One call on the client: deadline, cancellation, messages and outcome; a {@link ClientWire} speaks the protocol. */
-export class ClientCall extends CallState implements ResponseReceiver {
+export class ClientCall extends CallState implements ResponseReceiver, PickedCall {
   override readonly side = "client";
   readonly settings: ClientSettings;
   readonly #options: CallOptions;
@@ -83,6 +96,10 @@ export class ClientCall extends CallState implements ResponseReceiver {
   #unpaid = 0;
   #isSettled = false;
   #attempts = 0;
+  /** Endpoints that no connection could be had to, for this call. */
+  #unreached = 0;
+  #hasWaitedForEndpoints = false;
+  #sentAtMs = Number.NaN;
   #requestIsUsed = false;
   #queue: MessageQueue | undefined;
   #resolve: ((response: unknown) => void) | undefined;
@@ -170,9 +187,16 @@ export class ClientCall extends CallState implements ResponseReceiver {
     else signal.addEventListener("abort", this.#cancelled, { once: true });
   }
 
-  #begin(): void {
-    this.#attempts++;
-    const endpoint = this.settings.channel.pick();
+  /** The endpoint of the attempt before this one. */
+  get failedEndpoint(): Endpoint | undefined {
+    return this.#endpoint;
+  }
+
+  #begin(endpoint = this.settings.channel.pick(this)): void {
+    if (endpoint === undefined) {
+      this.#waitForEndpoints();
+      return;
+    }
     this.#endpoint = endpoint;
     const connection = endpoint.pool.tryAcquire();
     if (connection !== undefined) {
@@ -184,15 +208,52 @@ export class ClientCall extends CallState implements ResponseReceiver {
       acquired => {
         if (!this.#isSettled) this.#send(acquired);
       },
-      (error: unknown) => {
-        const reason = error instanceof Error ? error.message : String(error);
-        this.fail(new RpcError("unavailable", `${this.target}: ${reason}`, { cause: error, unprocessed: true }));
-      },
+      (error: unknown) => this.#notConnected(endpoint, error),
     );
   }
 
+  /** Nothing is known of the target yet; the deadline goes on. */
+  #waitForEndpoints(): void {
+    if (this.#hasWaitedForEndpoints) {
+      this.#unavailable(new Error("no endpoint takes calls"));
+      return;
+    }
+    this.#hasWaitedForEndpoints = true;
+    this.settings.channel.resolved().then(
+      () => {
+        if (!this.#isSettled) this.#begin();
+      },
+      (error: unknown) => this.#unavailable(error),
+    );
+  }
+
+  /** No connection, so nothing was sent: another endpoint may take the call. */
+  #notConnected(endpoint: Endpoint, error: unknown): void {
+    const { channel } = this.settings;
+    // A pool that is closed belongs to an endpoint that has left the list while the call waited.
+    const hasLeft = endpoint.pool.isClosed;
+    const isUnreachable = error instanceof ExchangeError && error.reason === "connection";
+    if (isUnreachable) channel.connectionFailed();
+    if (this.#isSettled) return;
+    if ((isUnreachable || hasLeft) && this.#unreached++ < channel.size) {
+      const next = channel.pick(this);
+      if (next !== undefined && next !== endpoint && !next.pool.isBackingOff) {
+        this.#begin(next);
+        return;
+      }
+    }
+    this.#unavailable(error);
+  }
+
+  #unavailable(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.fail(new RpcError("unavailable", `${this.target}: ${reason}`, { cause: error, unprocessed: true }));
+  }
+
   #send(connection: ClientConnection): void {
+    this.#attempts++;
     this.#connection = connection;
+    if (this.settings.channel.watchesOutcomes) this.#sentAtMs = this.clock.now();
     this.#wire = this.settings.openWire(this);
     try {
       this.#exchange = this.#wire.begin(this, connection);
@@ -349,8 +410,10 @@ export class ClientCall extends CallState implements ResponseReceiver {
   }
 
   aborted(error: ExchangeError): void {
+    if (error.reason === "connection") this.settings.channel.connectionFailed();
     if (this.#isSettled) return;
     if (this.#mayRepeat(error)) {
+      this.#attemptEnded("failure");
       this.#exchange = undefined;
       this.#begin();
       return;
@@ -384,6 +447,7 @@ export class ClientCall extends CallState implements ResponseReceiver {
 
   #succeed(): void {
     if (!this.#settle()) return;
+    this.#attemptEnded("success");
     if (this.#queue !== undefined) this.#queue.end();
     else this.#resolve?.(this.#message);
   }
@@ -391,9 +455,16 @@ export class ClientCall extends CallState implements ResponseReceiver {
   /** Ends the call with an error; the first outcome stays. */
   fail(error: RpcError): void {
     if (!this.#settle()) return;
+    this.#attemptEnded(endpointFailures.has(error.code) ? "failure" : "ignored");
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
+  }
+
+  #attemptEnded(outcome: CallOutcome): void {
+    if (this.#endpoint === undefined || Number.isNaN(this.#sentAtMs)) return;
+    this.settings.channel.settled(this.#endpoint, this.clock.now() - this.#sentAtMs, outcome);
+    this.#sentAtMs = Number.NaN;
   }
 
   #settle(): boolean {

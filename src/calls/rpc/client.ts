@@ -45,7 +45,7 @@ export interface ClientOptions extends ChannelOptions {
 
 /**
  * A client of a service, speaking gRPC, gRPC-Web or Connect to a target (`host:port`, `dns:///host:port`,
- * `static:///a:1,b:2`) or over a channel that several clients share.
+ * `k8s:///service.namespace:port`, `static:///a:1,b:2`, `file:///path.json`) or over a channel that several clients share.
  *
  * ```ts
  * const orders = createClient(OrderService, "127.0.0.1:50051");

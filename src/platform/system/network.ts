@@ -15,6 +15,7 @@ import type {
 } from "../network.ts";
 import { acceptedStream, SocketByteStream, sharedBufferReading } from "./byte-stream.ts";
 import { systemClock } from "./clock.ts";
+import { systemDns } from "./dns.ts";
 import { connectTls } from "./tls-client.ts";
 import { SystemTlsContext, secureAccepted } from "./tls-server.ts";
 
@@ -135,6 +136,7 @@ export const systemNetwork: Network = {
   listen,
   connect,
   lookup: lookUp,
+  dns: systemDns,
   tlsServerContext: (options: TlsServerOptions & { readonly alpn: readonly string[] }): TlsServerContext =>
     new SystemTlsContext(options),
   secure: secureAccepted,

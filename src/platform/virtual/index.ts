@@ -10,6 +10,7 @@ import { SeededRandom } from "./random.ts";
 
 export { type ByteStreamPair, byteStreamPair, type LinkConditions, VirtualByteStream } from "./byte-stream.ts";
 export { VirtualClock } from "./clock.ts";
+export { VirtualDns } from "./dns.ts";
 export { VirtualNetwork } from "./network.ts";
 export { SeededRandom } from "./random.ts";
 

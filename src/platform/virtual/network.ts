@@ -3,6 +3,8 @@ import { connectTimeoutMs } from "../limits.ts";
 import type {
   ByteStream,
   ConnectOptions,
+  DnsClient,
+  DnsOptions,
   Listening,
   ListenOptions,
   Network,
@@ -10,6 +12,7 @@ import type {
   TlsServerContext,
 } from "../network.ts";
 import { type ByteStreamPair, joinedStreams, type LinkConditions, perfectLink } from "./byte-stream.ts";
+import { VirtualDns } from "./dns.ts";
 
 const firstFreePort = 40_000;
 const wildcards: readonly string[] = ["::", "0.0.0.0"];
@@ -26,6 +29,8 @@ export class VirtualNetwork implements Network {
   clientAddress = "127.0.0.1";
   /** Open connections. */
   readonly connections = new Set<ByteStreamPair>();
+  /** The DNS servers of this network; its records and failures are set by tests. */
+  readonly dnsServer: VirtualDns;
 
   readonly #clock: Clock;
   readonly #listeners = new Map<string, (stream: ByteStream) => void>();
@@ -35,6 +40,7 @@ export class VirtualNetwork implements Network {
   constructor(clock: Clock, conditions: Partial<LinkConditions> = {}) {
     this.#clock = clock;
     this.conditions = { ...perfectLink, ...conditions };
+    this.dnsServer = new VirtualDns(clock);
   }
 
   /** Makes a host name known. */
@@ -95,6 +101,10 @@ export class VirtualNetwork implements Network {
 
   async lookup(host: string): Promise<readonly ResolvedAddress[]> {
     return this.#addresses(host).map(address => ({ address, family: address.includes(":") ? 6 : 4 }));
+  }
+
+  dns(options: DnsOptions = {}): DnsClient {
+    return this.dnsServer.client(options, name => this.#hosts.get(name) ?? []);
   }
 
   tlsServerContext(): TlsServerContext {

@@ -1,0 +1,13 @@
+/** Limits and defaults of channels and of plain HTTP calls, each with its unit and reason. */
+
+/** From the call to the last byte of its answer, as for calls of a contract. */
+export const fetchTimeoutMs = 30_000;
+
+/** Body of an answer: what messages of a contract may have. */
+export const responseBytesMax = 4 * 1_048_576;
+
+/** How often a request that certainly was not acted upon is sent again without asking anybody (gRPC A6). */
+export const transparentRetries = 3;
+
+/** Calls of a channel that wait for the first resolution; one more fails at once. As many as may wait for a connection. */
+export const unresolvedCallsMax = 1_024;
