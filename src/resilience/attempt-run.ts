@@ -3,7 +3,7 @@ import type { Attempt, Work } from "./part.ts";
 import type { FailureKind, Outcome, Permit } from "./permit.ts";
 import type { Run } from "./run.ts";
 import { TimeoutError } from "./timeout-error.ts";
-import { Timed } from "./timeout-queue.ts";
+import type { Timed } from "./timeout-queue.ts";
 
 type WorkWithoutSignal = (signal: undefined, attempt: Attempt) => unknown;
 
@@ -11,20 +11,24 @@ type WorkWithoutSignal = (signal: undefined, attempt: Attempt) => unknown;
 export type Fate = "timed_out" | "abandoned";
 
 /** One attempt. Its own time limit is the attempt's time-out. */
-export class AttemptRun extends Timed implements Attempt {
+export class AttemptRun implements Attempt, Timed {
   readonly number: number;
   readonly isHedge: boolean;
   readonly previousError: unknown;
-  nextRunning: AttemptRun | undefined = undefined;
+  next: Timed;
+  previous: Timed;
+  dueMs: number;
+  nextRunning: AttemptRun | undefined;
   readonly #run: Run;
   readonly #startedAtMs: number;
   readonly #breakerPermit: Permit | undefined;
-  #limitPermit: Permit | undefined;
-  #bulkheadPermit: Permit | undefined;
-  #controller: AbortController | undefined = undefined;
-  #hasEnded = false;
-  #fate: Fate | undefined = undefined;
+  readonly #limitPermit: Permit | undefined;
+  readonly #bulkheadPermit: Permit | undefined;
+  #controller: AbortController | undefined;
+  #hasEnded: boolean;
+  #fate: Fate | undefined;
 
+  /** Takes over the places that the call holds. */
   constructor(
     run: Run,
     number: number,
@@ -33,17 +37,23 @@ export class AttemptRun extends Timed implements Attempt {
     breakerPermit: Permit | undefined,
     previousError: unknown,
   ) {
-    super();
     this.#run = run;
     this.number = number;
     this.isHedge = isHedge;
     this.#startedAtMs = nowMs;
     this.#breakerPermit = breakerPermit;
     this.previousError = previousError;
+    this.next = this;
+    this.previous = this;
+    this.dueMs = 0;
+    this.nextRunning = undefined;
     this.#limitPermit = run.limitPermit;
     this.#bulkheadPermit = run.bulkheadPermit;
     run.limitPermit = undefined;
     run.bulkheadPermit = undefined;
+    this.#controller = undefined;
+    this.#hasEnded = false;
+    this.#fate = undefined;
   }
 
   get previousAttempts(): number {
@@ -114,7 +124,7 @@ export class AttemptRun extends Timed implements Attempt {
   }
 
   /** The attempt's time-out: the call goes on without it, and its work is told to end. */
-  override expire(nowMs: number): void {
+  expire(nowMs: number): void {
     const run = this.#run;
     const { plan } = run;
     run.tell({ type: "resilience.timeout", policy: plan.name, scope: "attempt" });

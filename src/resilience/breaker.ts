@@ -87,17 +87,11 @@ const optionNames = [
 
 const series = { calls: 0, failures: 1, slow: 2 } as const;
 
-class BreakerPermit extends Permit {
-  /** Admissions before this one. */
-  readonly sequence: number;
-  /** Monotonic time at which a probe's lease ends; Infinity for other calls. */
+/** A probe that has not answered yet. */
+interface Probe {
+  readonly permit: Permit;
+  /** Monotonic time in milliseconds at which it counts as failed. */
   readonly leaseUntilMs: number;
-
-  constructor(owner: PermitOwner, generation: number, nowMs: number, sequence: number, leaseUntilMs: number) {
-    super(owner, generation, nowMs);
-    this.sequence = sequence;
-    this.leaseUntilMs = leaseUntilMs;
-  }
 }
 
 /**
@@ -145,7 +139,7 @@ export class Breaker implements PermitOwner {
   #openedAtMs = 0;
   #openForMs = 0;
   #closedAtMs = Number.NEGATIVE_INFINITY;
-  #probesOut: BreakerPermit[] = [];
+  #probesOut: Probe[] = [];
   #probesSucceeded = 0;
   #cause: object | undefined;
   #causeSequence = 0;
@@ -249,7 +243,7 @@ export class Breaker implements PermitOwner {
    */
   acquire(nowMs = this.#clock.now(), leaseMs?: number): Admission {
     if (this.#state === "closed" || this.#state === "forced_closed") {
-      return new BreakerPermit(this, this.#generation, nowMs, this.#sequence++, Number.POSITIVE_INFINITY);
+      return new Permit(this, this.#generation, nowMs, this.#sequence++);
     }
     return this.#acquireOpen(nowMs, leaseMs);
   }
@@ -282,11 +276,11 @@ export class Breaker implements PermitOwner {
       this.#lateResults++;
       return;
     }
-    if (this.#state === "closed") this.#settleClosed(permit as BreakerPermit, outcome, latencyMs, cause);
-    else if (this.#state === "half_open") this.#settleProbe(permit as BreakerPermit, outcome, latencyMs);
+    if (this.#state === "closed") this.#settleClosed(permit, outcome, latencyMs, cause);
+    else if (this.#state === "half_open") this.#settleProbe(permit, outcome, latencyMs);
   }
 
-  #settleClosed(permit: BreakerPermit, outcome: Outcome, latencyMs: number, cause: object | undefined): void {
+  #settleClosed(permit: Permit, outcome: Outcome, latencyMs: number, cause: object | undefined): void {
     if (outcome === "ignore") return;
     const window = this.#window;
     if (outcome === "success") {
@@ -314,14 +308,14 @@ export class Breaker implements PermitOwner {
     }
   }
 
-  #settleProbe(permit: BreakerPermit, outcome: Outcome, latencyMs: number): void {
+  #settleProbe(permit: Permit, outcome: Outcome, latencyMs: number): void {
     const nowMs = this.#settledAt(permit, latencyMs);
     this.#expireLeases(nowMs);
     if (permit.generation !== this.#generation) {
       this.#lateResults++;
       return;
     }
-    this.#probesOut = this.#probesOut.filter(out => out !== permit);
+    this.#probesOut = this.#probesOut.filter(probe => probe.permit !== permit);
     if (outcome === "ignore") return;
     const isSlow = nowMs - permit.admittedAtMs > this.#slowMs;
     if (outcome === "failure" || isSlow) {
@@ -348,7 +342,7 @@ export class Breaker implements PermitOwner {
    * Whether a failure was counted already: work that was under way when its cause was first seen, a lost connection for
    * example, fails together and says only once that the target is bad.
    */
-  #isSameCause(permit: BreakerPermit, cause: object | undefined): boolean {
+  #isSameCause(permit: Permit, cause: object | undefined): boolean {
     if (cause === undefined) return false;
     if (cause === this.#cause && permit.sequence < this.#causeSequence) return true;
     this.#cause = cause;
@@ -368,8 +362,8 @@ export class Breaker implements PermitOwner {
     if (this.#state !== "half_open") return this.#reject(undefined);
     if (this.#probesOut.length + this.#probesSucceeded >= this.#probes) return this.#reject(undefined);
     const lease = this.#leaseMs ?? leaseMs ?? this.#openForMs;
-    const permit = new BreakerPermit(this, this.#generation, nowMs, this.#sequence++, nowMs + lease);
-    this.#probesOut.push(permit);
+    const permit = new Permit(this, this.#generation, nowMs, this.#sequence++);
+    this.#probesOut.push({ permit, leaseUntilMs: nowMs + lease });
     return permit;
   }
 

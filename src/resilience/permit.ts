@@ -26,17 +26,20 @@ export interface PermitOwner {
  */
 export class Permit {
   /** Tells a permit from a rejection. */
-  readonly rejected = false;
+  declare readonly rejected: false;
   /** Generation of the owner's state that admitted the work. */
   readonly generation: number;
   /** Monotonic time of admission in milliseconds. */
   readonly admittedAtMs: number;
+  /** How many the owner admitted before it, where the owner counts. */
+  readonly sequence: number;
   #owner: PermitOwner | undefined;
 
-  constructor(owner: PermitOwner, generation: number, admittedAtMs: number) {
+  constructor(owner: PermitOwner, generation: number, admittedAtMs: number, sequence = 0) {
     this.#owner = owner;
     this.generation = generation;
     this.admittedAtMs = admittedAtMs;
+    this.sequence = sequence;
   }
 
   get isSettled(): boolean {
@@ -83,3 +86,6 @@ export class Permit {
 
 /** The answer to asking for admission; `admission.rejected` tells which it is. */
 export type Admission<P extends Permit = Permit> = P | Rejection;
+
+// On the prototype, because every permit says the same.
+Object.defineProperty(Permit.prototype, "rejected", { value: false });

@@ -9,7 +9,7 @@ import type { RunOptions, Work } from "./part.ts";
 import type { Outcome, Permit } from "./permit.ts";
 import type { Plan } from "./plan.ts";
 import { TimeoutError } from "./timeout-error.ts";
-import { Timed } from "./timeout-queue.ts";
+import type { Timed } from "./timeout-queue.ts";
 
 /**
  * Runs work under a plan: recovery → deadline → admission (throttle, rate limit, adaptive limit, bulkhead) → attempts
@@ -26,31 +26,36 @@ export function execute<T>(plan: Plan, work: Work<T>, options?: RunOptions): Pro
 }
 
 /** One call from its beginning to its end. Its own time limit is the deadline of the call. */
-export class Run extends Timed {
+export class Run implements Timed {
+  // Assigned in the constructor, without a base class: a third of the time that initialisers and `super` would take.
   readonly plan: Plan;
   readonly options: RunOptions | undefined;
   readonly #work: Work<unknown>;
   readonly #resolve: (value: unknown) => void;
   readonly #reject: (error: unknown) => void;
-  deadlineAt = Number.POSITIVE_INFINITY;
-  isOver = false;
+  next: Timed;
+  previous: Timed;
+  dueMs: number;
+  /** Monotonic time in milliseconds; Infinity: none. */
+  deadlineAt: number;
+  isOver: boolean;
   /** Attempts that run and may still answer, newest first. */
-  #running: AttemptRun | undefined = undefined;
-  #sent = 0;
-  #lastError: unknown = undefined;
-  #delayMs = 0;
+  #running: AttemptRun | undefined;
+  #sent: number;
+  #lastError: unknown;
+  #delayMs: number;
   // Permits of the call. The places (bulkhead, adaptive limit) are with an attempt while its work runs.
-  #throttlePermit: Permit | undefined = undefined;
-  #ratePermit: Permit | undefined = undefined;
-  limitPermit: Permit | undefined = undefined;
-  bulkheadPermit: Permit | undefined = undefined;
-  #context: WholeContext | undefined = undefined;
+  #throttlePermit: Permit | undefined;
+  #ratePermit: Permit | undefined;
+  limitPermit: Permit | undefined;
+  bulkheadPermit: Permit | undefined;
+  #context: WholeContext | undefined;
   // What waits. At most one of waiter and retry at a time.
-  #waiter: Waiter | undefined = undefined;
-  #retryTimer: Timer | undefined = undefined;
-  #hedgeTimer: Timer | undefined = undefined;
-  #deadlineTimer: Timer | undefined = undefined;
-  #onAbort: (() => void) | undefined = undefined;
+  #waiter: Waiter | undefined;
+  #retryTimer: Timer | undefined;
+  #hedgeTimer: Timer | undefined;
+  #deadlineTimer: Timer | undefined;
+  #onAbort: (() => void) | undefined;
 
   constructor(
     plan: Plan,
@@ -59,17 +64,30 @@ export class Run extends Timed {
     resolve: (value: unknown) => void,
     reject: (error: unknown) => void,
   ) {
-    super();
     this.plan = plan;
     this.options = options;
     this.#work = work;
     this.#resolve = resolve;
     this.#reject = reject;
-  }
-
-  /** The work, for its attempts. */
-  get work(): Work<unknown> {
-    return this.#work;
+    this.next = this;
+    this.previous = this;
+    this.dueMs = 0;
+    this.deadlineAt = Number.POSITIVE_INFINITY;
+    this.isOver = false;
+    this.#running = undefined;
+    this.#sent = 0;
+    this.#lastError = undefined;
+    this.#delayMs = 0;
+    this.#throttlePermit = undefined;
+    this.#ratePermit = undefined;
+    this.limitPermit = undefined;
+    this.bulkheadPermit = undefined;
+    this.#context = undefined;
+    this.#waiter = undefined;
+    this.#retryTimer = undefined;
+    this.#hedgeTimer = undefined;
+    this.#deadlineTimer = undefined;
+    this.#onAbort = undefined;
   }
 
   start(): void {
@@ -352,7 +370,7 @@ export class Run extends Timed {
   // ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The deadline of the call has come. */
-  override expire(nowMs: number): void {
+  expire(nowMs: number): void {
     if (this.isOver) return;
     this.tell({ type: "resilience.timeout", policy: this.plan.name, scope: "call" });
     const who = this.plan.name === undefined ? "" : `${this.plan.name}: `;

@@ -1,14 +1,22 @@
 import { type Clock, outsideContext, type Timer } from "../platform/index.ts";
 
-/** Work that is under a time limit. Linked into one queue at a time; alone otherwise. */
-export class Timed {
+/** Work that is under a time limit. Linked into one queue at a time; to itself otherwise. */
+export interface Timed {
+  next: Timed;
+  previous: Timed;
+  /** Monotonic time in milliseconds at which it is over. */
+  dueMs: number;
+  /** The time is over. Called outside of any context. */
+  expire(nowMs: number): void;
+}
+
+/** Where the list begins and ends. */
+class Head implements Timed {
   next: Timed = this;
   previous: Timed = this;
-  /** Monotonic time in milliseconds at which it is over. */
   dueMs = 0;
 
-  /** The time is over. Called outside of any context. */
-  expire(_nowMs: number): void {}
+  expire(): void {}
 }
 
 /**
@@ -21,7 +29,7 @@ export class Timed {
 export class TimeoutQueue {
   readonly limitMs: number;
   readonly #clock: Clock;
-  readonly #list = new Timed();
+  readonly #list: Timed = new Head();
   #timer: Timer | undefined;
   readonly #wake = () => this.#onWake();
 
