@@ -1,8 +1,7 @@
 import { Rejection } from "../errors/index.ts";
-import type { Clock } from "../platform/index.ts";
+import type { Clock, Random } from "../platform/index.ts";
 import {
   adaptiveBackOff,
-  adaptiveBaselineDrift,
   adaptiveCorrelation,
   adaptiveCorrelationSamples,
   adaptiveInitial,
@@ -10,6 +9,8 @@ import {
   adaptiveLoopSampleMs,
   adaptiveMax,
   adaptiveMin,
+  adaptiveProbeSamples,
+  adaptiveProbeShare,
   adaptiveSampleCalls,
   adaptiveSampleMs,
   adaptiveSampleMsMin,
@@ -50,12 +51,14 @@ const shares: Readonly<Record<Priority, number>> = {
  * shrinks it by a tenth.
  *
  * The weakness of that rule is the baseline. Under lasting overload no latency is free of queueing, so that a baseline that
- * follows takes the queue for normal, and the limit climbs for ever. So the baseline follows a longer latency only when
- * load does not explain it: while latency and concurrent work correlate, or more work brings no more answers, the baseline
- * stays and the limit shrinks.
+ * follows takes the queue for normal, and the limit climbs for ever. Here the baseline goes up only by a look at it: now
+ * and then the limit is halved, and when what was queued has gone, the latency of one sample is the new baseline. If half
+ * of the work takes half of the time, it was queueing; if it takes as long, the target has become slower. Between two looks
+ * the limit does not grow while latency follows our own concurrent work, or more work brings no more answers.
  */
 export class AdaptiveLimit implements PermitOwner {
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #min: number;
   readonly #max: number;
   readonly #loopDelayMs: number;
@@ -64,6 +67,12 @@ export class AdaptiveLimit implements PermitOwner {
   #limit: number;
   #running = 0;
   #baselineMs = Number.NaN;
+  /** What the limit is doing: working, letting the queue run empty, or looking at the latency without it. */
+  #phase: "working" | "draining" | "looking" = "working";
+  #drainedAtMs = 0;
+  #samplesUntilLook = adaptiveProbeSamples / 3;
+  /** Of permits: only those that were given since the queue ran empty tell the baseline. */
+  #generation = 0;
   // The present sample.
   #sampleSinceMs = Number.NaN;
   #answers = 0;
@@ -76,6 +85,7 @@ export class AdaptiveLimit implements PermitOwner {
     knownOptions(path, options, [...partOptionNames, "initial", "min", "max", "loopDelayMs"]);
     const machine = machineOf(options);
     this.#clock = machine.clock;
+    this.#random = machine.random;
     this.#min = numberOption(`${path}.min`, options.min, adaptiveMin, count);
     this.#max = numberOption(`${path}.max`, options.max, Math.max(adaptiveMax, this.#min), count);
     const initialByDefault = Math.min(Math.max(adaptiveInitial, this.#min), this.#max);
@@ -90,7 +100,8 @@ export class AdaptiveLimit implements PermitOwner {
 
   /** The present limit of concurrent work. */
   get limit(): number {
-    return Math.floor(this.#limit);
+    if (this.#phase === "working") return Math.floor(this.#limit);
+    return Math.max(this.#min, Math.floor(this.#limit * adaptiveProbeShare));
   }
 
   get running(): number {
@@ -111,7 +122,7 @@ export class AdaptiveLimit implements PermitOwner {
     this.#running++;
     if (this.#running > this.#runningMax) this.#runningMax = this.#running;
     if (Number.isNaN(this.#sampleSinceMs)) this.#sampleSinceMs = nowMs;
-    return new Permit(this, 0, nowMs);
+    return new Permit(this, this.#generation, nowMs);
   }
 
   /** Guards one piece of work. @throws RejectedError `limit_reached`, `shed`; what the work throws */
@@ -151,7 +162,7 @@ export class AdaptiveLimit implements PermitOwner {
     if (outcome === "failure" && kind !== "error") {
       // Not a latency: a refusal is quick, and a time-out takes as long as it was allowed to.
       if (kind !== "unavailable") this.#isOverloaded = true;
-    } else {
+    } else if (permit.generation === this.#generation) {
       this.#answers++;
       this.#latencySumMs += Math.max(0, nowMs - permit.admittedAtMs);
     }
@@ -161,11 +172,26 @@ export class AdaptiveLimit implements PermitOwner {
   #endSample(nowMs: number): void {
     const elapsedMs = nowMs - this.#sampleSinceMs;
     // A clock that stepped back begins the sample anew.
-    if (elapsedMs < 0) this.#sampleSinceMs = nowMs;
+    if (elapsedMs < 0) this.#beginSample(nowMs);
+    if (this.#phase === "draining") {
+      if (nowMs < this.#drainedAtMs) return;
+      this.#phase = "looking";
+      this.#generation++;
+      this.#beginSample(nowMs);
+      return;
+    }
     if (!(elapsedMs >= adaptiveSampleMsMin)) return;
     if (elapsedMs < adaptiveSampleMs && this.#answers < adaptiveSampleCalls) return;
-    if (this.#answers > 0) this.#adjust(this.#latencySumMs / this.#answers, (this.#answers * 1_000) / elapsedMs);
-    else if (this.#isOverloaded) this.#set(this.#limit * adaptiveBackOff);
+    const latencyMs = this.#answers === 0 ? Number.NaN : Math.max(this.#latencySumMs / this.#answers, 1e-3);
+    if (this.#phase === "looking") {
+      this.#phase = "working";
+      this.#samplesUntilLook = adaptiveProbeSamples + this.#random.below(adaptiveProbeSamples);
+      if (this.#answers > 0) this.#baselineMs = latencyMs;
+    } else this.#adjust(latencyMs, (this.#answers * 1_000) / elapsedMs, nowMs);
+    this.#beginSample(nowMs);
+  }
+
+  #beginSample(nowMs: number): void {
     this.#sampleSinceMs = nowMs;
     this.#answers = 0;
     this.#latencySumMs = 0;
@@ -173,23 +199,29 @@ export class AdaptiveLimit implements PermitOwner {
     this.#isOverloaded = false;
   }
 
-  #adjust(latencyMs: number, perSecond: number): void {
-    const latency = Math.max(latencyMs, 1e-3);
-    this.#correlation.add(this.#runningMax, latency, perSecond);
-    const isLoadTheReason = this.#correlation.latency > adaptiveCorrelation || this.#isGrowthFruitless();
-    if (!(latency >= this.#baselineMs)) this.#baselineMs = latency;
-    const queue = this.#limit * (1 - this.#baselineMs / latency);
-    const magnitude = Math.max(1, Math.log10(this.#limit));
+  /** @param latencyMs NaN when the sample had no answer */
+  #adjust(latencyMs: number, perSecond: number, nowMs: number): void {
+    const isUsed = this.#runningMax * 2 > this.#limit;
     if (this.#isOverloaded) this.#set(this.#limit * adaptiveBackOff);
-    else if (queue > 6 * magnitude) this.#set(this.#limit - magnitude);
+    if (Number.isNaN(latencyMs)) return;
+    this.#correlation.add(this.#runningMax, latencyMs, perSecond);
+    if (!(latencyMs >= this.#baselineMs)) this.#baselineMs = latencyMs;
+    const queue = this.#limit * (1 - this.#baselineMs / latencyMs);
+    const magnitude = Math.max(1, Math.log10(this.#limit));
+    // Far too high a limit must come down in samples, not in hours.
+    const step = Math.max(magnitude, queue / 10);
+    if (this.#isOverloaded) return;
+    if (queue > 6 * magnitude) this.#set(this.#limit - step);
     // A limit that is not used says nothing about whether a higher one would be good.
-    else if (queue < 3 * magnitude && this.#runningMax * 2 > this.#limit) this.#set(this.#limit + magnitude);
-    if (!isLoadTheReason) this.#baselineMs += (latency - this.#baselineMs) * adaptiveBaselineDrift;
+    else if (queue < 3 * magnitude && isUsed && !this.#isLoadTheReason()) this.#set(this.#limit + magnitude);
+    if (--this.#samplesUntilLook > 0 || !isUsed) return;
+    this.#phase = "draining";
+    this.#drainedAtMs = nowMs + Math.max(adaptiveSampleMsMin, 2 * latencyMs);
   }
 
-  /** More work at once that brings longer latencies and no more answers is queueing. */
-  #isGrowthFruitless(): boolean {
-    return this.#runningMax * 2 > this.#limit && this.#correlation.throughput < 0;
+  /** Whether longer latencies come from our own work at once, or more of it brings no more answers: both are queueing. */
+  #isLoadTheReason(): boolean {
+    return this.#correlation.latency > adaptiveCorrelation || this.#correlation.throughput < -adaptiveCorrelation;
   }
 
   #set(limit: number): void {

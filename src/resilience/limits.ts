@@ -84,8 +84,10 @@ export const adaptiveSampleMsMin = 100;
 export const adaptiveCorrelationSamples = 30;
 /** Correlation above which latency follows our own load: "moderate" in the usual reading of Pearson's r. */
 export const adaptiveCorrelation = 0.5;
-/** Share of the way that the baseline goes up to a longer latency in one sample, when load is not the reason. */
-export const adaptiveBaselineDrift = 0.05;
+/** Samples from one look at the baseline to the next, and as many more at most, by chance: clients must not look together. */
+export const adaptiveProbeSamples = 30;
+/** What remains of the limit while the baseline is looked at: whatever queues is then halved, or gone. */
+export const adaptiveProbeShare = 0.5;
 /** What remains of the limit after a sample with overload: TCP's and Netflix AIMD's back-off of 0.9. */
 export const adaptiveBackOff = 0.9;
 /** Delay of the event loop from which on the process itself counts as overloaded: half of a human-visible pause. */

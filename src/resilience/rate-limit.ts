@@ -82,6 +82,8 @@ export class RateLimit implements PermitOwner {
     const earlyMs = dueMs - nowMs;
     // Sums of spacings are rounded; a call must not wait a nanosecond for that.
     if (earlyMs > this.#toleranceMs + this.#spacingMs * 1e-9) {
+      // Kept, because it may have been corrected for a clock that stepped back.
+      this.#write(key, hasRoom, dueMs);
       return new Rejection("rate_limited", earlyMs - this.#toleranceMs);
     }
     this.#write(key, hasRoom, dueMs + this.#spacingMs);
