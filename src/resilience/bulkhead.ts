@@ -1,11 +1,12 @@
 import { Rejection } from "../errors/index.ts";
-import type { Clock, Timer } from "../platform/index.ts";
+import type { Clock } from "../platform/index.ts";
 import { bulkheadConcurrent, bulkheadOverloadMs, bulkheadQueueMs, bulkheadQueuePerPlace } from "./limits.ts";
 import { contradiction, count, durationMs, durationOrZeroMs, knownOptions, numberOption } from "./options.ts";
 import { machineOf, type PartOptions, partOptionNames, type RunOptions, type Work } from "./part.ts";
 import { type Admission, Permit, type PermitOwner } from "./permit.ts";
 import { planOf } from "./plan.ts";
 import { execute } from "./run.ts";
+import { Waiter } from "./waiter.ts";
 
 export interface BulkheadOptions extends PartOptions {
   /** Pieces of work that run at once. @default 10 */
@@ -19,30 +20,6 @@ export interface BulkheadOptions extends PartOptions {
    * @default 100
    */
   readonly overloadMs?: number | undefined;
-}
-
-/** Work that waits for a place. `leave` takes it out; it is told its admission otherwise, exactly once. */
-export class Waiter {
-  readonly deadlineAt: number;
-  next: Waiter = this;
-  previous: Waiter = this;
-  timer: Timer | undefined;
-  readonly #admit: (admission: Admission) => void;
-
-  /** @param deadlineAt monotonic time in milliseconds after which the work is worthless */
-  constructor(deadlineAt: number, admit: (admission: Admission) => void) {
-    this.deadlineAt = deadlineAt;
-    this.#admit = admit;
-  }
-
-  get isWaiting(): boolean {
-    return this.next !== this;
-  }
-
-  decide(admission: Admission): void {
-    this.timer?.cancel();
-    this.#admit(admission);
-  }
 }
 
 /**

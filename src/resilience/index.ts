@@ -10,7 +10,7 @@ export { AdaptiveLimit, type AdaptiveLimitOptions, adaptiveLimit } from "./adapt
 export type { Jitter } from "./backoff.ts";
 export { Breaker, type BreakerChange, type BreakerOptions, type BreakerState, breaker } from "./breaker.ts";
 export { Budget, type BudgetOptions, budget } from "./budget.ts";
-export { Bulkhead, type BulkheadOptions, bulkhead, Waiter } from "./bulkhead.ts";
+export { Bulkhead, type BulkheadOptions, bulkhead } from "./bulkhead.ts";
 export { type Classify, classifyError, failureKind } from "./classify.ts";
 export { Coalesce, type CoalesceOptions, coalesce } from "./coalesce.ts";
 export type { ResilienceEvent } from "./events.ts";
@@ -27,3 +27,4 @@ export { StaleCache, type StaleCacheOptions, staleIfError } from "./stale-cache.
 export { Throttle, type ThrottleOptions, throttle } from "./throttle.ts";
 export { hopDeadline, withTimeout } from "./timeout.ts";
 export { TimeoutError } from "./timeout-error.ts";
+export { Waiter } from "./waiter.ts";

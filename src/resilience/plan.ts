@@ -42,6 +42,8 @@ export interface Plan {
   readonly hedgesByDefault: boolean;
   /** Whether the end of an attempt must be timed. */
   readonly measuresLatency: boolean;
+  /** One of each object of a call. See `keepShapes` of run.ts. */
+  readonly shapes: object[];
 }
 
 export interface Parts {
@@ -84,6 +86,7 @@ export function planOf(machine: Machine, parts: Parts): Plan {
     classify: parts.classify ?? breaker?.classify ?? classifyError,
     observer: parts.observer,
     hedgesByDefault: parts.hedgesByDefault ?? false,
+    shapes: [],
     measuresLatency: adaptiveLimit !== undefined || hedge !== undefined || (breaker?.measuresLatency ?? false),
   };
 }

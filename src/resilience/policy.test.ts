@@ -80,7 +80,7 @@ test("an attempt's time-out aborts the attempt, and the next one may answer", as
     return attempt.number < 3 ? never() : platform.clock.now();
   });
   await platform.clock.advance(1_000);
-  assert.equal(await call, 220);
+  assert.equal(await call, 230);
   assert.deepEqual(
     aborted.map(reason => (reason as Error).message),
     ["attempt 1 had no answer within 100 ms", "attempt 2 had no answer within 100 ms"],
@@ -147,8 +147,8 @@ const waits: readonly (readonly [where: string, atMs: number, begun: number])[] 
   ["in the bulkhead's queue", 50, 0],
   ["in the first attempt", 150, 1],
   ["beside a hedge", 320, 2],
-  ["during the back-off", 660, 2],
-  ["in the second attempt", 800, 3],
+  ["during the back-off", 900, 2],
+  ["in the second attempt", 1_050, 3],
 ];
 
 for (const [where, atMs, expected] of waits) {
@@ -182,8 +182,8 @@ for (const [where, atMs, expected] of waits) {
     await platform.clock.advance(atMs);
     assert.equal(endedMs, atMs);
     await failed;
-    await others;
     await platform.clock.advance(10_000);
+    await others;
     assert.deepEqual([begun, aborted], [expected, expected], "begun, aborted");
     assert.deepEqual([guarded.bulkhead?.running, guarded.bulkhead?.waiting, guarded.adaptiveLimit?.running], [0, 0, 0]);
     assert.equal(platform.clock.pendingTimers, 0);

@@ -1,15 +1,15 @@
 import { isRpcError, RejectedError, type Rejection } from "../errors/index.ts";
 import { type Timer, WholeContext } from "../platform/index.ts";
 import { AttemptRun, type Fate } from "./attempt-run.ts";
-import { Waiter } from "./bulkhead.ts";
 import { failureKind } from "./classify.ts";
 import type { ResilienceEvent, RetryRefusal } from "./events.ts";
 import { markOutOfRetries } from "./out-of-retries.ts";
 import type { RunOptions, Work } from "./part.ts";
-import type { Outcome, Permit } from "./permit.ts";
+import { type Outcome, Permit } from "./permit.ts";
 import type { Plan } from "./plan.ts";
 import { TimeoutError } from "./timeout-error.ts";
 import type { Timed } from "./timeout-queue.ts";
+import { Waiter } from "./waiter.ts";
 
 /**
  * Runs work under a plan: recovery → deadline → admission (throttle, rate limit, adaptive limit, bulkhead) → attempts
@@ -20,9 +20,21 @@ import type { Timed } from "./timeout-queue.ts";
  * while the work still runs (`npm run bench -- resilience`, `five-parts`).
  */
 export function execute<T>(plan: Plan, work: Work<T>, options?: RunOptions): Promise<T> {
+  if (plan.shapes.length === 0) keepShapes(plan);
   return new Promise<T>((resolve, reject) => {
     new Run(plan, work as Work<unknown>, options, resolve as (value: unknown) => void, reject).start();
   });
+}
+
+/**
+ * Keeps one object of each class alive with the plan. V8 drops optimised code when a collection finds no object of a hidden
+ * class that the code relies on, which happens whenever a process has no call under way; the calls after it would then be
+ * ten times slower until the code is optimised anew.
+ */
+function keepShapes(plan: Plan): void {
+  const nothing = () => {};
+  const run = new Run(plan, nothing, undefined, nothing, nothing);
+  plan.shapes.push(run, new AttemptRun(run, 0, false, 0, undefined, undefined), new Permit({ settle: nothing }, 0, 0));
 }
 
 /** One call from its beginning to its end. Its own time limit is the deadline of the call. */
