@@ -70,9 +70,9 @@ test("it finds what the target can do, and does not drift away under lasting ove
   const platform = virtualPlatform({ seed: 11 });
   const target = new Target(platform, 20, 20);
   const limiter = adaptiveLimit({ platform });
-  // Twenty workers serve 1,000 calls a second; twice as many come, for a quarter of an hour.
-  const { limits, served } = offer(platform, limiter, target, 2_000, 15);
-  assert(served / (15 * 60) > 900, `served ${served / 900} a second`);
+  // Twenty workers serve 1,000 calls a second; twice as many come, for six minutes.
+  const { limits, served } = offer(platform, limiter, target, 2_000, 6);
+  assert(served / (6 * 60) > 900, `served ${served / 360} a second`);
   // Ten is half of twenty: a minute may end while the limit is halved to look at the baseline.
   for (const limit of limits) assert(limit >= 10 && limit <= 40, `${limits}`);
 });
@@ -81,12 +81,12 @@ test("it follows a target that becomes slower for good, and one that loses worke
   const platform = virtualPlatform({ seed: 12 });
   const target = new Target(platform, 40, 20);
   const limiter = adaptiveLimit({ platform });
-  offer(platform, limiter, target, 1_500, 3);
+  offer(platform, limiter, target, 1_500, 2);
   target.serviceMs = 40;
-  const slower = offer(platform, limiter, target, 1_500, 8);
-  assert(slower.served / (8 * 60) > 800, `served ${slower.served / 480} of 1,000 a second`);
+  const slower = offer(platform, limiter, target, 1_500, 4);
+  assert(slower.served / (4 * 60) > 800, `served ${slower.served / 240} of 1,000 a second`);
   target.workers = 10;
-  const fewer = offer(platform, limiter, target, 1_500, 5);
+  const fewer = offer(platform, limiter, target, 1_500, 3);
   assert((fewer.limits.at(-1) ?? 0) < 60, `${fewer.limits}`);
 });
 
