@@ -215,7 +215,8 @@ async function measureInProcess(
   const child = new JsonProcess([
     process.execPath,
     "--conditions=trunkline-source",
-    join(benchFolder, "loads/codec.ts"),
+    "--expose-gc",
+    join(benchFolder, scenario.group === "codec" ? "loads/codec.ts" : "loads/guard.ts"),
     argument,
   ]);
   try {

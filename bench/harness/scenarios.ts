@@ -1,4 +1,4 @@
-export const groups = ["rpc", "rest", "codec", "memory"] as const;
+export const groups = ["rpc", "rest", "codec", "resilience", "memory"] as const;
 export type Group = (typeof groups)[number];
 
 /** What a round yields. CPU times and memory are those of one process. */
@@ -14,8 +14,8 @@ export type Metric =
   | "rssBytesEach";
 
 /**
- * Who makes the load: the peer's own client, h2load or wrk against the peer's server, one process for all (codecs), or
- * raw connections that only stay open.
+ * Who makes the load: the peer's own client, h2load or wrk against the peer's server, one process for all (codecs,
+ * guards of functions), or raw connections that only stay open.
  */
 export type Load = "client" | "h2load" | "wrk" | "in-process" | "hold-open";
 
@@ -42,6 +42,8 @@ const both: readonly Metric[] = [
   "clientRssBytes",
 ];
 const serverOnly: readonly Metric[] = ["perSecond", "serverCpuUs", "serverRssBytes"];
+/** The heap is what is left of a call after a collection. */
+const guardMetrics: readonly Metric[] = ["perSecond", "clientCpuUs", "heapBytesEach"];
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -144,6 +146,51 @@ export const scenarios: readonly Scenario[] = [
     concurrency: 1,
     metrics: ["perSecond", "clientCpuUs"],
     unit: "orders",
+  },
+  {
+    name: "five-parts",
+    group: "resilience",
+    title: "Fallback, time-out, bulkhead, retry and breaker around a resolved function (opossum has no retry)",
+    load: "in-process",
+    concurrency: 1,
+    metrics: guardMetrics,
+    unit: "calls",
+  },
+  {
+    name: "breaker-closed",
+    group: "resilience",
+    title: "Breaker around a resolved function",
+    load: "in-process",
+    concurrency: 1,
+    metrics: guardMetrics,
+    unit: "calls",
+  },
+  {
+    name: "breaker-open",
+    group: "resilience",
+    title: "Open breaker: a call that is rejected with an exception",
+    load: "in-process",
+    concurrency: 1,
+    metrics: guardMetrics,
+    unit: "calls",
+  },
+  {
+    name: "breaker-open-permit",
+    group: "resilience",
+    title: "Open breaker: a permit that is refused",
+    load: "in-process",
+    concurrency: 1,
+    metrics: guardMetrics,
+    unit: "refusals",
+  },
+  {
+    name: "retry-first",
+    group: "resilience",
+    title: "Retry around a function that succeeds at once",
+    load: "in-process",
+    concurrency: 1,
+    metrics: guardMetrics,
+    unit: "calls",
   },
   {
     name: "idle-connection",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { test } from "node:test";
-import { bindIterator, contextKey, contextValue, outsideContext, runInContext } from "./index.ts";
+import { bindIterator, contextKey, contextValue, outsideContext, runInContext, WholeContext } from "./index.ts";
 
 const call = contextKey<string>("call");
 const trace = contextKey<number>("trace");
@@ -47,4 +48,15 @@ test("a bound generator sees its own call after an await and after being left wa
   });
   await bound.return?.();
   assert.deepEqual(seen, ["mine", "mine", "returned in mine"]);
+});
+
+test("a whole context brings back the values of other libraries too", () => {
+  const theirs = new AsyncLocalStorage<string>();
+  const key = contextKey<string>("whole");
+  const context = theirs.run("theirs", () => runInContext(key, "ours", () => new WholeContext()));
+  assert.deepEqual([theirs.getStore(), contextValue(key)], [undefined, undefined]);
+  assert.deepEqual(
+    context.run(() => [theirs.getStore(), contextValue(key)]),
+    ["theirs", "ours"],
+  );
 });

@@ -15,6 +15,7 @@ export {
   outsideContext,
   restoreContext,
   runInContext,
+  WholeContext,
 } from "./context.ts";
 export { Environment, EnvironmentError, type Variables } from "./environment.ts";
 export { hostAndPort } from "./host-and-port.ts";

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { contextKey, contextValue, runInContext, systemPlatform } from "../index.ts";
 
 const { clock } = systemPlatform;
-// Timers of the clock do not keep the process alive.
+// Timers of the clock do not keep the process alive by themselves.
 const alive = setInterval(() => {}, 60_000);
 test.after(() => clearInterval(alive));
 
@@ -61,4 +63,18 @@ test("a hundred thousand deadlines that are met leave one Node timer and no work
   }
   const after = process.getActiveResourcesInfo().filter(kind => kind === "Timeout").length;
   assert.ok(after - before <= 1);
+});
+
+test("a timer that keeps the process alive does so until it fires or is cancelled", async () => {
+  const script = `
+    import { systemPlatform } from ${JSON.stringify(new URL("../index.ts", import.meta.url).href)};
+    const { clock } = systemPlatform;
+    clock.after(60_000, () => {}, true).cancel();
+    clock.after(60_000, () => {});
+    clock.after(5, () => clock.after(10, () => process.stdout.write("fired"), true), true);
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], {
+    timeout: 20_000,
+  });
+  assert.equal(stdout, "fired");
 });

@@ -9,21 +9,32 @@ class SystemTimer extends WheelEntry implements Timer {
   readonly #wheel: TimerWheel<SystemTimer>;
   readonly #run: () => void;
   readonly #context: Context | undefined;
+  /** Called once when the timer is over, for one that keeps the process alive. */
+  #release: (() => void) | undefined;
 
-  constructor(wheel: TimerWheel<SystemTimer>, run: () => void) {
+  constructor(wheel: TimerWheel<SystemTimer>, run: () => void, release?: () => void) {
     super();
     this.#wheel = wheel;
     this.#run = run;
     this.#context = captureContext();
+    this.#release = release;
   }
 
   cancel(): void {
     this.#wheel.cancel(this);
+    this.#letGo();
   }
 
   fire(): void {
+    this.#letGo();
     if (this.#context === undefined) this.#run();
     else restoreContext(this.#context, this.#run);
+  }
+
+  #letGo(): void {
+    const release = this.#release;
+    this.#release = undefined;
+    release?.();
   }
 }
 
@@ -40,6 +51,11 @@ class SystemClock implements Clock {
   #reachedMs = 0;
   #wakeAtMs = Number.POSITIVE_INFINITY;
   #nodeTimer: NodeJS.Timeout | undefined;
+  /** Armed timers that keep the process alive. */
+  #holding = 0;
+  readonly #release = () => {
+    if (--this.#holding === 0) this.#nodeTimer?.unref();
+  };
   readonly #wake = () => this.#onWake();
 
   #turnQueue: (() => void)[] = [];
@@ -53,13 +69,14 @@ class SystemClock implements Clock {
     return Date.now();
   }
 
-  after(delayMs: number, run: () => void): Timer {
+  after(delayMs: number, run: () => void, keepsAlive = false): Timer {
     if (Number.isNaN(delayMs)) throw new RangeError("a timer's delay must be a number of milliseconds, got NaN");
     if (delayMs === Number.POSITIVE_INFINITY) return never;
     const dueMs = Math.ceil(performance.now() - this.#origin + Math.max(delayMs, 0));
-    const timer = new SystemTimer(this.#wheel, run);
+    const timer = new SystemTimer(this.#wheel, run, keepsAlive ? this.#release : undefined);
     this.#wheel.arm(timer, Math.max(dueMs - this.#reachedMs, 1));
     if (dueMs < this.#wakeAtMs) this.#sleep();
+    if (keepsAlive && ++this.#holding === 1) this.#nodeTimer?.ref();
     return timer;
   }
 
@@ -109,7 +126,7 @@ class SystemClock implements Clock {
     if (this.#nodeTimer !== undefined) clearTimeout(this.#nodeTimer);
     const delayMs = Math.ceil(wakeAtMs - (performance.now() - this.#origin));
     this.#nodeTimer = outsideContext(() => setTimeout(this.#wake, Math.min(Math.max(delayMs, 1), nodeTimerMsMax)));
-    this.#nodeTimer.unref();
+    if (this.#holding === 0) this.#nodeTimer.unref();
   }
 }
 

@@ -1,0 +1,2 @@
+/** `trunkline/resilience`: policies for any function, together and each alone. */
+export * from "../resilience/index.ts";
