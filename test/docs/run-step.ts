@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { parseSync } from "@swc/core";
+import { parse as parseYaml } from "yaml";
 import { RunningServer, run } from "./children.ts";
 import { compareOutput } from "./output.ts";
 import type { Project } from "./project.ts";
@@ -45,6 +46,7 @@ export class PageRun {
       case "before":
       case "excerpt":
         if (step.language === "ts") parseTypeScript(step.place, step.text);
+        else if (step.language === "yaml") parseYaml(step.text, { strict: true });
         else await this.#parseProto(step.place, step.text);
         break;
     }

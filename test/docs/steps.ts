@@ -34,7 +34,7 @@ export type Step =
   | {
       readonly kind: "before" | "excerpt";
       readonly place: string;
-      readonly language: "ts" | "proto";
+      readonly language: "ts" | "proto" | "yaml";
       readonly text: string;
     };
 
@@ -70,6 +70,8 @@ export function stepsOf(blocks: readonly Block[]): readonly Step[] {
       else steps.push({ kind: "excerpt", place, language: "proto", text });
     } else if (language === "typescript" && word === undefined) {
       steps.push({ kind: "excerpt", place, language: "ts", text });
+    } else if (language === "yaml" && word === undefined) {
+      steps.push({ kind: "excerpt", place, language, text });
     } else if (language === "ts" && word === "before") {
       steps.push({ kind: "before", place, language: "ts", text });
     } else if (language === "diff" && word === undefined) {
