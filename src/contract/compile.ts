@@ -104,7 +104,7 @@ class LazyCodecs implements MessageCodecs {
 const registries = new WeakMap<DescFile, Registry>();
 
 /** The types that a contract's file and its imports declare: what JSON may name in a `google.protobuf.Any`. */
-function registryOf(file: DescFile): Registry {
+export function registryOf(file: DescFile): Registry {
   let registry = registries.get(file);
   if (registry === undefined) {
     const files = new Set<DescFile>();

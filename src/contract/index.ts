@@ -5,7 +5,7 @@
  */
 export type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
 export { binaryCodec, CodecError, enumSpellings, hasDuplicateMembers, jsonCodec } from "./codec/index.ts";
-export { compileService } from "./compile.ts";
+export { compileService, registryOf } from "./compile.ts";
 export { ContractError } from "./contract-error.ts";
 export {
   type AuthOptions,

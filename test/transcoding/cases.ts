@@ -331,6 +331,8 @@ export const bodyCases: readonly Case[] = [
   ["POST /b/whole", ["Whole", { e: "COLOR_RED" }], '{"e":"red"}'],
   ["POST /b/whole", ["Whole", {}], '{"name":null,"nested":null,"names":null}'],
   ["POST /b/whole", ["Whole", { open: { a: [1, null, "x"] } }], '{"open":{"a":[1,null,"x"]}}'],
+  ["POST /b/whole", ["Whole", { open: {} }], '{"open":{}}'],
+  ["POST /b/whole", refused("any.@type", "any.type"), '{"any":{"@type":"type.googleapis.com/no.Type"}}'],
   ["POST /b/whole", ["Whole", { text: "" }], '{"text":""}'],
   ["POST /b/whole", ["Whole", { right: 0 }], '{"right":0}'],
   ["POST /b/whole", ["Whole", { maybe: 0 }], '{"maybe":0}'],

@@ -74,6 +74,13 @@ describe("the part of an answer that is absent", () => {
   }
 });
 
+test("an Any holds the types that the contract knows, both ways, in the dialect's JSON", async () => {
+  const any = { "@type": "type.googleapis.com/transcoding.v1.Nested", name: "a", pageSize: 2 };
+  const answer = await client.send("POST /c/named", JSON.stringify({ any }));
+  assert.equal(answer.status, 201, answer.body.toString());
+  assert.deepEqual(JSON.parse(answer.body.toString()), { any });
+});
+
 describe("Location", () => {
   const locationOf = async (body: object) =>
     (await client.send("POST /c/named", JSON.stringify(body))).headers["location"];

@@ -23,7 +23,8 @@ export function findField(desc: DescMessage, path: string): readonly DescField[]
   return fields;
 }
 
-function hasFields({ typeName }: DescMessage): boolean {
+/** Whether the JSON of a message is an object of its fields. */
+export function hasFields({ typeName }: DescMessage): boolean {
   return !scalarMessages.test(typeName) && !ownJson.test(typeName);
 }
 

@@ -9,6 +9,7 @@ import {
   type JsonCodec,
   type JsonDialect,
   jsonCodec,
+  registryOf,
 } from "../../contract/index.ts";
 import { queryParametersMax, shownNameMax, shownPathMax } from "./limits.ts";
 import { compileLocation, type LocationOf } from "./location.ts";
@@ -88,13 +89,19 @@ export class RestRoute {
 
   /** Compiled when a request first needs it: for a contract of 500 methods it would be half of the start. */
   get #request(): JsonCodec<Message> {
-    const { dialect } = this.service;
-    this.#requestCodec ??= jsonCodec(this.method.desc.input, { dialect, unknownFields: this.#unknownFields });
+    this.#requestCodec ??= jsonCodec(this.method.desc.input, {
+      dialect: this.service.dialect,
+      unknownFields: this.#unknownFields,
+      registry: registryOf(this.method.desc.parent.file),
+    });
     return this.#requestCodec;
   }
 
   get #response(): JsonCodec<Message> {
-    this.#responseCodec ??= jsonCodec(this.method.desc.output, { dialect: this.service.dialect });
+    this.#responseCodec ??= jsonCodec(this.method.desc.output, {
+      dialect: this.service.dialect,
+      registry: registryOf(this.method.desc.parent.file),
+    });
     return this.#responseCodec;
   }
 

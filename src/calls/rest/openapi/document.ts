@@ -1,6 +1,6 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { type Method, requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
-import { findField, isParameter } from "../request-value.ts";
+import { findField, hasFields, isParameter } from "../request-value.ts";
 import type { RestRoute } from "../route.ts";
 import { exampleOf } from "./example.ts";
 import { constraintsOf } from "./rules.ts";
@@ -256,7 +256,12 @@ function queryParameters(route: RestRoute, schemas: Schemas): readonly Parameter
         const required = isRequired && constraintsOf(field).isRequired;
         const style = field.fieldKind === "list" ? ({ style: "form", explode: true } as const) : {};
         parameters.push({ name, in: "query", required, schema, ...style });
-      } else if (field.fieldKind === "message" && depth < queryDepthMax && findField(desc, field.name) !== undefined) {
+      } else if (
+        field.fieldKind === "message" &&
+        hasFields(field.message) &&
+        depth < queryDepthMax &&
+        findField(desc, field.name) !== undefined
+      ) {
         visit(field.message, `${name}.`, `${fieldPath}.`, depth + 1, false);
       }
     }

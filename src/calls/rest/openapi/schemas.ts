@@ -243,8 +243,8 @@ function wellKnownSchema(desc: DescMessage, direction: Direction): Schema | unde
     case "google.protobuf.Any":
       return {
         type: "object",
+        // An empty Any has no type.
         properties: { "@type": { type: "string" } },
-        required: ["@type"],
         additionalProperties: true,
       };
     case "google.protobuf.Empty":
