@@ -204,7 +204,7 @@ export class Http1ServerConnection
   #settle(): void {
     switch (this.#phase) {
       case "head":
-        this.output.flush();
+        this.output.scheduleFlush();
         if (this.#carry !== undefined && !this.#headHasBegun && !this.output.isBlocked) {
           this.#headHasBegun = true;
           this.watchdog.set(this.limits.headMs);
@@ -215,7 +215,7 @@ export class Http1ServerConnection
         if (!this.watchdog.isSet) this.bodyWindow.open(this.incoming);
         break;
       case "answer":
-        if (this.output.pendingBytes > 0) this.output.scheduleFlush();
+        this.output.scheduleFlush();
         break;
     }
     this.#updateReading();
@@ -335,7 +335,7 @@ export class Http1ServerConnection
     }
     this.#complete();
     if (this.#isRunning || this.#phase !== "head") return;
-    if (this.#carry === undefined) this.output.flush();
+    if (this.#carry === undefined) this.output.scheduleFlush();
     // The handler that has just answered must not lend its context to the next request.
     else outsideContext(() => this.#runCarry());
   }
