@@ -36,7 +36,7 @@ test("no block is passed over: unknown languages, words, programs and outputs of
     [`${fence}ts skip\nx\n${fence}`, /info string "ts skip" has no meaning/],
     [`${fence}ts file=a.ts later\nx\n${fence}`, /has no meaning/],
     [`${fence}ts file=../a.ts\nx\n${fence}`, /is outside/],
-    [`${fence}yaml\na: 1\n${fence}`, /has no meaning/],
+    [`${fence}toml\na = 1\n${fence}`, /has no meaning/],
     [`${fence}json output\n{}\n${fence}`, /has no meaning/],
     [`${fence}text\nx\n${fence}`, /nothing whose output/],
     [`${fence}ts continue\nx\n${fence}`, /is no program to continue/],
