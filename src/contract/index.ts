@@ -21,4 +21,5 @@ export {
   responseIsStream,
   type Service,
 } from "./method.ts";
-export { hasRules, type RuleViolation, type Validate, validation } from "./validation.ts";
+export { hasRules, type RuleViolation } from "./rules/index.ts";
+export { type Validate, validation } from "./validation.ts";

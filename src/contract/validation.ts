@@ -1,61 +1,34 @@
-import { create, type DescField, type DescMessage, type DescOneof, type Message } from "@bufbuild/protobuf";
-import type { Path } from "@bufbuild/protobuf/reflect";
+import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
 import type { Validator } from "@bufbuild/protovalidate";
 import { ContractError } from "./contract-error.ts";
-
-/** A rule of the contract that a message breaks. */
-export interface RuleViolation {
-  /** The field, for example `items[0].quantity`; `""` for a rule of the whole message. Spelled as the caller asks. */
-  readonly field: (names: "json" | "proto") => string;
-  readonly message: string;
-  /** The rule, for example `int32.gt`. */
-  readonly rule: string;
-}
+import { compiledRules, hasRules, pathText, type RuleViolation } from "./rules/index.ts";
 
 /** What a message breaks of its contract's `buf.validate` rules; empty when nothing. */
 export type Validate = (message: object) => readonly RuleViolation[];
 
-/** `buf.validate.field`, `.message` and `.oneof` have this number in the options of what they annotate. */
-const rulesNumber = 1159;
-
-/** Whether messages of a type, or messages in them, have `buf.validate` rules. */
-export function hasRules(desc: DescMessage): boolean {
-  return reaches(desc, new Set());
-}
-
-function reaches(desc: DescMessage, seen: Set<DescMessage>): boolean {
-  if (seen.has(desc)) return false;
-  seen.add(desc);
-  const annotated = [desc.proto, ...desc.fields.map(({ proto }) => proto), ...desc.oneofs.map(({ proto }) => proto)];
-  if (annotated.some(({ options }) => options?.$unknown?.some(({ no }) => no === rulesNumber))) return true;
-  return desc.fields.some(field => {
-    const inner = messageOf(field);
-    return inner !== undefined && reaches(inner, seen);
-  });
-}
-
-function messageOf(field: DescField): DescMessage | undefined {
-  if (field.fieldKind === "message" || field.fieldKind === "list" || field.fieldKind === "map") return field.message;
-  return undefined;
-}
-
 let loading: Promise<Validator> | undefined;
 
 /**
- * The check of a message type, by protovalidate; `undefined` for a type without rules. The library is loaded when the first
- * type needs it: it takes longer than the rest of a start.
+ * The check of a message type; `undefined` for a type without rules. Standard rules are compiled here; where a message has
+ * others (CEL expressions, and what `rules/` leaves out), protovalidate judges it. That is loaded when the first type needs
+ * it: it takes longer than the rest of a start.
  */
 export function validation(desc: DescMessage): Promise<Validate> | undefined {
   if (!hasRules(desc)) return undefined;
+  const compiled = compiledRules(desc);
+  return compiled === undefined ? byProtovalidate(desc) : Promise.resolve(compiled);
+}
+
+/** The check of a message type by protovalidate, whatever its rules are. */
+export async function byProtovalidate(desc: DescMessage): Promise<Validate> {
   loading ??= import("@bufbuild/protovalidate").then(({ createValidator }) => createValidator());
-  return loading.then(validator => {
-    // Compiles the rules, so that a mistake in them is found at the start.
-    const { error } = validator.validate(desc, create(desc));
-    if (error?.name === "CompilationError") {
-      throw new ContractError(`${desc.file.name}.proto: ${desc.typeName}: buf.validate: ${error.message}`);
-    }
-    return message => check(validator, desc, message);
-  });
+  const validator = await loading;
+  // Compiles the rules, so that a mistake in them is found at the start.
+  const { error } = validator.validate(desc, create(desc));
+  if (error?.name === "CompilationError") {
+    throw new ContractError(`${desc.file.name}.proto: ${desc.typeName}: buf.validate: ${error.message}`);
+  }
+  return message => check(validator, desc, message);
 }
 
 function check(validator: Validator, desc: DescMessage, message: object): readonly RuleViolation[] {
@@ -74,28 +47,4 @@ function check(validator: Validator, desc: DescMessage, message: object): readon
         rule: ruleId,
       }));
   }
-}
-
-function pathText(path: Path, names: "json" | "proto"): string {
-  let text = "";
-  for (const element of path) {
-    switch (element.kind) {
-      case "list_sub":
-        text += `[${element.index}]`;
-        break;
-      case "map_sub":
-        text += `[${JSON.stringify(typeof element.key === "bigint" ? String(element.key) : element.key)}]`;
-        break;
-      case "extension":
-        text += `[${element.typeName}]`;
-        break;
-      default:
-        text += `${text === "" ? "" : "."}${nameOf(element, names)}`;
-    }
-  }
-  return text;
-}
-
-function nameOf(element: DescField | DescOneof, names: "json" | "proto"): string {
-  return names === "json" && element.kind === "field" ? element.jsonName : element.name;
 }

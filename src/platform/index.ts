@@ -43,6 +43,7 @@ export { type ObservedEvent, type Observer, silentObserver } from "./observer.ts
 export type { Platform } from "./platform.ts";
 export type { Random } from "./random.ts";
 export {
+  cryptoModule,
   isWorkerProcess,
   joinPrimary,
   systemPlatform,

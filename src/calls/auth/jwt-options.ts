@@ -1,5 +1,4 @@
-import { createPublicKey } from "node:crypto";
-import type { Platform, TlsClientOptions } from "../../platform/index.ts";
+import { cryptoModule, type Platform, type TlsClientOptions } from "../../platform/index.ts";
 import type { Call, Principal } from "../rpc/index.ts";
 import { discoveryUrl, type JsonWebKey, type JsonWebKeySet, keysUrl, verificationKeys } from "./key-documents.ts";
 import { type KeyLimits, secretBytesMin } from "./limits.ts";
@@ -116,7 +115,7 @@ function secretBytes(secret: string | Uint8Array): Uint8Array {
 function publicKeyOf(pem: string): JsonWebKey {
   try {
     if (/PRIVATE KEY/.test(pem)) throw new Error("it is a private key, which the issuer keeps to itself");
-    return createPublicKey(pem).export({ format: "jwk" }) as JsonWebKey;
+    return cryptoModule().createPublicKey(pem).export({ format: "jwk" }) as JsonWebKey;
   } catch (cause) {
     throw new TypeError(`authenticate: \`publicKey\` is no public key in PEM: ${(cause as Error).message}`, { cause });
   }

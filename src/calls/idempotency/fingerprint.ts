@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { CodecError, type Method } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
-import { ByteWriter } from "../../platform/index.ts";
+import { ByteWriter, cryptoModule } from "../../platform/index.ts";
 
 /**
  * SHA-256 over the method and the request in protobuf's binary format: equal for equal messages, whatever protocol and codec
@@ -17,7 +16,11 @@ export function fingerprint(method: Method, request: object): Uint8Array {
     if (!(error instanceof CodecError)) throw error;
     throw new RpcError("invalid_argument", `the request is not complete: ${error.message}`, { cause: error });
   }
-  return createHash("sha256").update(`${method.path}\0`).update(writer.bytes.subarray(0, writer.position)).digest();
+  return cryptoModule()
+    .createHash("sha256")
+    .update(`${method.path}\0`)
+    .update(writer.bytes.subarray(0, writer.position))
+    .digest();
 }
 
 const known = new WeakMap<DescMessage, boolean>();

@@ -1,11 +1,11 @@
-import { hash } from "node:crypto";
+import { cryptoModule } from "../../platform/index.ts";
 
 /**
  * A weak validator of an answer: the same for the same content in whatever content coding (RFC 9110, section 8.8.1), and
  * hard to make equal for different contents, so that nobody can poison a cache.
  */
 export function entityTag(body: string | Uint8Array): string {
-  return `W/"${hash("sha1", body, "base64url")}"`;
+  return `W/"${cryptoModule().hash("sha1", body, "base64url")}"`;
 }
 
 /** What the preconditions of a GET ask for, evaluated in the order of RFC 9110, section 13.2.2. */

@@ -7,6 +7,7 @@ import { systemClock } from "./clock.ts";
 import { systemNetwork } from "./network.ts";
 import { systemRandom } from "./random.ts";
 
+export { cryptoModule } from "./crypto-module.ts";
 export { isWorkerProcess, joinPrimary, type WorkerAddress, WorkerCrew, type WorkerEnded } from "./workers.ts";
 
 /** The default platform of everything. */

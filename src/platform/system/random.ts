@@ -1,5 +1,5 @@
-import { randomFillSync } from "node:crypto";
 import type { Random } from "../random.ts";
+import { cryptoModule } from "./crypto-module.ts";
 
 /** Numbers from V8's generator, for jitter and sampling; bytes from the system's cryptographic source, for ids. */
 export const systemRandom: Random = {
@@ -7,5 +7,5 @@ export const systemRandom: Random = {
   below(bound) {
     return Math.floor(Math.random() * bound);
   },
-  bytes: count => randomFillSync(new Uint8Array(count)),
+  bytes: count => cryptoModule().randomFillSync(new Uint8Array(count)),
 };

@@ -2,7 +2,6 @@ import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { type Method, requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
 import { findField, hasFields, isParameter } from "../request-value.ts";
 import type { RestRoute } from "../route.ts";
-import { exampleOf } from "./example.ts";
 import { constraintsOf } from "./rules.ts";
 import type { Schema } from "./schema.ts";
 import { Schemas } from "./schemas.ts";
@@ -289,7 +288,7 @@ function requestBody(route: RestRoute, schemas: Schemas): Operation["requestBody
   const required = bodyField === undefined ? object.required !== undefined : constraintsOf(bodyField).isRequired;
   return {
     required: required && !isStream,
-    content: { [type]: { schema, example: exampleOf(schema, schemas.components) } },
+    content: { [type]: { schema, example: schemas.example(schema) } },
   };
 }
 
@@ -307,7 +306,7 @@ function responses(
     responseField === undefined
       ? schemas.message(output, service.dialect, "output")
       : schemas.field(responseField, service.dialect, "output");
-  const shown = { schema, example: exampleOf(schema, schemas.components) };
+  const shown = { schema, example: schemas.example(schema) };
   const content: Content =
     route.responseKind === "http-body"
       ? { "*/*": {} }

@@ -1,6 +1,6 @@
-import { hash } from "node:crypto";
 import type { Method } from "../../../contract/index.ts";
 import { RpcError } from "../../../errors/index.ts";
+import { cryptoModule } from "../../../platform/index.ts";
 import { constantField, HeaderField, type ServerExchange } from "../../../wire/index.ts";
 import { asRpcError, discardBody, type HttpHandler } from "../../rpc/index.ts";
 import { entityTag } from "../conditional.ts";
@@ -48,7 +48,7 @@ async function render(
   // Loaded when wanted: the rules' descriptors take a while, and most processes never show a document.
   const [{ openApiDocument }, { docsPage }] = await Promise.all([import("./document.ts"), import("./page.ts")]);
   const document = openApiDocument(routes.all, options, additions);
-  const { html, contentSecurityPolicy } = docsPage(document, text => hash("sha256", text, "base64"));
+  const { html, contentSecurityPolicy } = docsPage(document, text => cryptoModule().hash("sha256", text, "base64"));
   const page = (text: string, fields: readonly HeaderField[]): Page => {
     const tag = entityTag(text);
     const always = [new HeaderField("etag", tag), constantField("cache-control", "no-cache")];

@@ -1,5 +1,6 @@
 import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { enumSpellings, type JsonDialect } from "../../../contract/index.ts";
+import { exampleOf } from "./example.ts";
 import { constraintsOf, type FieldConstraints, isRequiredOneof, messageOneofs } from "./rules.ts";
 import type { Schema } from "./schema.ts";
 
@@ -13,6 +14,7 @@ export type Direction = "input" | "output" | "parameter";
 export class Schemas {
   readonly components: Record<string, Schema> = {};
   readonly #names = new Map<string, string>();
+  readonly #examples = new Map<string, unknown>();
 
   /** A reference to the schema of a message, or the schema itself where the type has JSON of its own. */
   message(desc: DescMessage, dialect: JsonDialect, direction: Direction): Schema {
@@ -30,6 +32,17 @@ export class Schemas {
       this.components[name] = this.object(desc, dialect, direction);
     }
     return { $ref: `#/components/schemas/${name}` };
+  }
+
+  /** A value that a schema accepts. That of a message type is made once: every route that shows the type has the same. */
+  example(schema: Schema): unknown {
+    if (schema.$ref === undefined) return exampleOf(schema, this.components);
+    let example = this.#examples.get(schema.$ref);
+    if (example === undefined) {
+      example = exampleOf(schema, this.components);
+      this.#examples.set(schema.$ref, example);
+    }
+    return example;
   }
 
   /** The schema of a message without the fields that come from elsewhere. */
