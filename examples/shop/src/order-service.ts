@@ -9,7 +9,7 @@ import { trackOrders } from "./track-orders.ts";
  * An order without its customer is worth more than a late one. All attempts together; what an instance that hangs may take of it
  * is in the contract.
  */
-const customerTimeoutMs = 250;
+const customerTimeoutMs = 200;
 const pageSizeDefault = 50;
 /** Orders of one import: they are held until all have come. */
 const importMax = 10_000;
