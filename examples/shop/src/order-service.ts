@@ -5,8 +5,11 @@ import type { NewOrder, OrderRecord, OrderStore } from "./order-store.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { trackOrders } from "./track-orders.ts";
 
-/** An order without its customer is worth more than a late one. */
-const customerTimeoutMs = 250;
+/**
+ * An order without its customer is worth more than a late one. All attempts together; what an instance that hangs may take of it
+ * is in the contract.
+ */
+const customerTimeoutMs = 200;
 const pageSizeDefault = 50;
 /** Orders of one import: they are held until all have come. */
 const importMax = 10_000;

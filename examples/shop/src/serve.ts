@@ -1,9 +1,11 @@
 /**
- * One service of the shop in a process of its own: `node serve.ts order-service`. Stops on SIGTERM and SIGINT after the
+ * One service of the shop in a process of its own: `node serve.ts order-service`, or its second instance with `2` behind. Stops on SIGTERM and SIGINT after the
  * calls under way, and when the supervisor that started it is gone.
  */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
+  createChannel,
   createClient,
   createServer,
   type Implementation,
@@ -13,11 +15,13 @@ import {
   type ReadinessCheck,
 } from "trunkline";
 import { customerHandlers } from "./customer-service.ts";
+import { customerTarget } from "./discovery.ts";
 import { CustomerService } from "./gen/customer/customer_pb.ts";
 import { OrderService } from "./gen/order/order_pb.ts";
 import { orderHandlers } from "./order-service.ts";
 import { OrderStore } from "./order-store.ts";
 import { openRequestKeys } from "./request-keys.ts";
+import { requestTally } from "./request-tally.ts";
 import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./services.ts";
 import { stateFolder } from "./state.ts";
 
@@ -30,12 +34,31 @@ const keyLeaseMs = 5_000;
 /** What tells the supervisor that waiting for a port is pointless. */
 const portTakenExitCode = 98;
 
-const name = process.argv[2];
-if (!isServiceName(name)) {
-  process.stderr.write(`usage: serve.ts ${services.map(service => service.name).join(" | ")}\n`);
+function refuse(message: string): never {
+  process.stderr.write(`${message}\n`);
   process.exit(2);
 }
-const offset = parsePortOffset(process.env.PORT_OFFSET);
+
+function settings() {
+  try {
+    const offset = parsePortOffset(process.env.PORT_OFFSET);
+    // Asks nobody before the first call; a target that cannot be is said now.
+    return { offset, customers: createChannel(customerTarget(process.env, offset)) };
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+const [, , name, instanceText = "1"] = process.argv;
+const instance = Number(instanceText);
+const service = services.find(candidate => candidate.name === name);
+if (!isServiceName(name) || service === undefined) {
+  refuse(`usage: serve.ts ${services.map(({ name }) => name).join(" | ")} [instance]`);
+}
+if (!(Number.isInteger(instance) && instance >= 1 && instance <= service.instancesMax)) {
+  refuse(`${name}: expected an instance from 1 to ${service.instancesMax}, got "${instanceText}"`);
+}
+const { offset, customers: customerChannel } = settings();
 const host = process.env.HOST ?? "127.0.0.1";
 // Disposed of by `stop`: the services outlive this module's evaluation.
 const resources = new AsyncDisposableStack();
@@ -51,7 +74,7 @@ function implementationOf(service: ServiceName): Implementation {
       const keys = resources.use(openRequestKeys(join(stateFolder(offset), "request-keys.db")));
       interceptors.push(idempotency({ store: keys.store, leaseMs: keyLeaseMs }));
       readiness["database"] = () => `${store.count()} orders`;
-      const customers = createClient(CustomerService, `127.0.0.1:${portOf("customer-service", offset)}`);
+      const customers = createClient(CustomerService, resources.use(customerChannel));
       return implement(OrderService, orderHandlers({ store, customers }));
     }
     case "customer-service":
@@ -61,8 +84,15 @@ function implementationOf(service: ServiceName): Implementation {
 
 const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | undefined)?.code;
 
+// How often it is asked, for whoever wants to know what the failures around it cost.
+const tallyFolder = process.env.REQUEST_TALLY;
+if (tallyFolder !== undefined && tallyFolder !== "") {
+  mkdirSync(tallyFolder, { recursive: true });
+  interceptors.push(requestTally(tallyFolder, name, instance));
+}
+
 const server = createServer({ services: [implementationOf(name)], interceptors, readiness });
-const port = portOf(name, offset);
+const port = portOf(name, offset, instance);
 try {
   await server.listen({ port, host });
 } catch (error) {

@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "trunkline";
 import { OrderService } from "./gen/order/order_pb.ts";
 import { runShop } from "./running-shop.ts";
+import { portOf } from "./services.ts";
 import { stateFolder } from "./state.ts";
 
 const offset = -26_300;
@@ -91,10 +92,49 @@ test("--only starts what it names, a killed service comes back, and a late secon
   await cut;
 });
 
+test("replicas take calls in turns, are listed while they run, and a killed one is another instance afterwards", async t => {
+  const at = -26_200;
+  const shop = runShop("start.ts", at, ["--fresh", "--replicas", "customer=3"]);
+  t.after(() => shop.child.kill("SIGKILL"));
+  await shop.until("shop is ready");
+  const ports = [1, 2, 3].map(instance => portOf("customer-service", at, instance));
+  const listed = () => {
+    const text = readFileSync(join(stateFolder(at), "customer-service.instances.json"), "utf8");
+    const { endpoints } = JSON.parse(text) as { endpoints: { port: number; metadata: { uid: string } }[] };
+    return new Map(endpoints.map(({ port, metadata }) => [port, Number(metadata.uid)]));
+  };
+  const before = listed();
+  assert.deepEqual([...before.keys()].sort(), ports);
+  for (const port of ports) assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200);
+
+  const [, second = 0] = ports;
+  const pid = before.get(second);
+  assert.ok(pid !== undefined);
+  const down = shop.untilError("[customer-service 2] ended with SIGKILL; starts again");
+  const back = shop.until("[customer-service 2] customer-service is ready");
+  process.kill(pid, "SIGKILL");
+  await down;
+  assert.deepEqual([...listed().keys()].sort(), [ports[0], ports[2]]);
+  const answer = await fetch(`http://127.0.0.1:${portOf("order-service", at)}/orders/123`);
+  assert.deepEqual([answer.status, answer.headers.get("x-degraded")], [200, null]);
+  await back;
+  // The supervisor hears of it beside the line that it passes on.
+  while (!listed().has(second)) await fetch(`http://127.0.0.1:${second}/livez`);
+  assert.notEqual(listed().get(second), pid);
+
+  shop.child.kill("SIGTERM");
+  assert.deepEqual(await shop.closed, [0, null]);
+  assert.equal(listed().size, 0);
+});
+
 test("what cannot be started is a usage error that names the option", async () => {
   for (const [parameters, environment, expected] of [
     [["--only", "shoe"], {}, /--only: "shoe-service" is not one of order-service, customer-service/],
     [["--nonsense"], {}, /--nonsense[\s\S]*--fresh/],
+    [["--replicas", "customer=0"], {}, /--replicas: expected a number from 1 to 9 for customer-service, got "0"/],
+    [["--only", "order", "--replicas", "customer=2"], {}, /--replicas: customer-service is not started; --only/],
+    [[], { DISCOVERY: "consul" }, /DISCOVERY "consul" is not one of static, dns, k8s[\s\S]*--help/],
+    [[], { CUSTOMER_ADDRESS: "customers" }, /target "static:\/\/\/customers": "customers" is not host:port/],
     [[], { PORT_OFFSET: "x" }, /PORT_OFFSET "x" must be an integer/],
     [[], { PORT_OFFSET: "60000" }, /PORT_OFFSET "60000" must be/],
   ] as const) {

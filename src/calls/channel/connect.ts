@@ -9,20 +9,21 @@ export interface Connected {
 }
 
 /**
- * A connection to some endpoint of a channel: waits for the first resolution, and moves on to the next endpoint when one
- * cannot be reached. A request must begin before anything else is awaited.
+ * A connection to some endpoint of a channel: waits for the first resolution and for connections, and moves on to the next
+ * endpoint when one cannot be reached. A request must begin in the turn in which this resolves: until then the pool gives the
+ * connection to nobody else. One of `tryAcquire` would be anybody's while this function's promise is on its way.
+ * @param picked the endpoint to begin with
  * @throws (rejects) ServiceDiscoveryError; ExchangeError of the last endpoint; the reason of the signal
  */
-export async function connect(channel: Channel, signal: AbortSignal, failed?: Endpoint): Promise<Connected> {
-  let endpoint = channel.pick({ failedEndpoint: failed });
+export async function connect(channel: Channel, signal: AbortSignal, picked?: Endpoint): Promise<Connected> {
+  let endpoint = picked;
   if (endpoint === undefined) {
     await unlessAborted(channel.resolved(), signal);
     endpoint = channel.pick();
   }
   for (let unreached = 0; endpoint !== undefined; unreached++) {
     try {
-      const connection = endpoint.pool.tryAcquire() ?? (await endpoint.pool.acquire({ signal }));
-      return { endpoint, connection };
+      return { endpoint, connection: await endpoint.pool.acquire({ signal }) };
     } catch (error) {
       if (!(error instanceof ExchangeError)) throw error;
       // A pool that is closed belongs to an endpoint that has left the list meanwhile.

@@ -166,6 +166,16 @@ for (const httpVersion of ["1.1", "2"] as const) {
   });
 }
 
+// A free connection was promised to every request that began before the first of them was sent; HTTP/1.1 takes one at a
+// time, and whoever had lost three times was told that the connection takes no request.
+test("HTTP/1.1: requests that begin at the same time do not share a free connection", async t => {
+  const { inventory } = await world(t, () => new Response("here"), { httpVersion: "1.1" });
+  const read = async () => (await inventory.fetch("/stock")).text();
+  assert.equal(await read(), "here");
+  assert.deepEqual(new Set(await Promise.all(Array.from({ length: 50 }, read))), new Set(["here"]));
+  assert.deepEqual(new Set(await Promise.all(Array.from({ length: 50 }, read))), new Set(["here"]));
+});
+
 test("mistakes in a request are told before anything is sent", async t => {
   const { inventory } = await world(t, () => new Response());
   await assert.rejects(inventory.fetch("stock"), /path "stock" must begin with a slash/);

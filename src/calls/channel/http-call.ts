@@ -28,7 +28,13 @@ export async function sendHttp(
   for (let attempt = 0; ; attempt++) {
     let exchange: HttpExchange | undefined;
     try {
-      const { endpoint, connection } = await connect(channel, signal, failed);
+      const picked = channel.pick({ failedEndpoint: failed });
+      const free = picked?.pool.tryAcquire();
+      // Nothing is awaited between taking a free connection and using it, so that no other request can take it too.
+      const { endpoint, connection } =
+        picked !== undefined && free !== undefined
+          ? { endpoint: picked, connection: free }
+          : await connect(channel, signal, picked);
       failed = endpoint;
       exchange = new HttpExchange(channel, endpoint, request, options);
       return await exchange.send(connection);
