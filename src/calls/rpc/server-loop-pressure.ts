@@ -7,7 +7,7 @@ import { loopLooksMin, loopPressureDown, loopPressureMax, loopPressureUp, loopSa
  * How much work must be turned away so that the event loop keeps up. The other signal, the number of calls at once, cannot
  * see a process that computes: there the queue is in the sockets, and hardly a call runs at any time.
  *
- * A timer says how late the loop is. One late look means nothing: a garbage collection, a big answer, a laptop that was
+ * A timer says how late the loop is, and where a turn takes long its calls do. One late look means nothing: a garbage collection, a big answer, a laptop that was
  * closed. Looks that are late one after the other mean that more comes than can be done. From then on the pressure rises
  * with every late look, by how late it is, and falls with every timely one: an integral controller, which settles where
  * the loop is about as late as is tolerated. From 0 to 1 the pressure is the share of sheddable calls that are turned
@@ -40,9 +40,18 @@ export class LoopPressure {
   }
 
   /** A call has come: the loop is watched. */
-  callCame(): void {
+  callCame(nowMs: number): void {
     this.#hasCalls = true;
-    if (this.#timer === undefined) this.#arm();
+    if (this.#timer === undefined) {
+      this.#arm(nowMs);
+      return;
+    }
+    // One turn may work through all that queued up in the sockets; its end is too late to learn of that.
+    const delayMs = nowMs - this.#armedAtMs - loopSampleMs;
+    if (delayMs < this.#delayMsMax) return;
+    this.#timer.cancel();
+    this.#wasLate(delayMs);
+    this.#arm(nowMs);
   }
 
   /** Whether a call of this priority is to be turned away. */
@@ -58,15 +67,16 @@ export class LoopPressure {
     this.#lateLooks = 0;
   }
 
-  #arm(): void {
-    this.#armedAtMs = this.#clock.now();
+  #arm(nowMs: number): void {
+    this.#armedAtMs = nowMs;
     // The timer serves every call, so it belongs to none.
     this.#timer = outsideContext(() => this.#clock.after(loopSampleMs, this.#look));
   }
 
   readonly #look = (): void => {
     this.#timer = undefined;
-    const delayMs = this.#clock.now() - this.#armedAtMs - loopSampleMs;
+    const nowMs = this.#clock.now();
+    const delayMs = nowMs - this.#armedAtMs - loopSampleMs;
     if (delayMs >= this.#delayMsMax) this.#wasLate(delayMs);
     else {
       this.#lateLooks = 0;
@@ -74,7 +84,7 @@ export class LoopPressure {
     }
     if (!this.#hasCalls && this.#pressure === 0) return;
     this.#hasCalls = false;
-    this.#arm();
+    this.#arm(nowMs);
   };
 
   #wasLate(delayMs: number): void {

@@ -145,7 +145,7 @@ export class MethodGate {
     }
     if (!this.#sheds) return undefined;
     const { loop } = this.#overload;
-    loop.callCame();
+    loop.callCame(nowMs);
     if (loop.pressure > 0 && loop.sheds(call.priority)) return this.refusal(call, "shed");
     const limit = this.#limit;
     if (limit === undefined) return undefined;
