@@ -39,6 +39,7 @@ export type { OpenApiDocument, OpenApiOptions } from "../calls/rest/index.ts";
 export {
   type Call,
   type CallOptions,
+  type CallRefused,
   type Client,
   type ClientOptions,
   type CorsOptions,
@@ -46,6 +47,7 @@ export {
   type Encoding,
   findDetails,
   type Handler,
+  type HandlerAbandoned,
   type HandlerFailed,
   type Handlers,
   type Implementation,
@@ -54,14 +56,16 @@ export {
   Metadata,
   type MetadataInit,
   type MetadataValue,
+  type MethodLimit,
   type Next,
+  type OverloadOptions,
   type Peer,
   type Principal,
   type SecurityScheme,
   type ServerListenOptions,
 } from "../calls/rpc/index.ts";
 export { BadRequestSchema } from "../contract/gen/google/rpc/error_details_pb.ts";
-export { ContractError, type Method } from "../contract/index.ts";
+export { ContractError, type Method, type Priority } from "../contract/index.ts";
 export {
   type ErrorCode,
   type ErrorDetail,

@@ -7,6 +7,8 @@ import {
   type Implementation,
   type Interceptor,
   isAuthenticating,
+  type MethodLimit,
+  type OverloadOptions,
   type RpcLimits,
   RpcServer,
   type RpcServerOptions,
@@ -49,6 +51,10 @@ export interface ServerOptions {
    * seconds at most; one that throws makes it answer 503. What it resolves with is shown as `detail`.
    */
   readonly readiness?: Readonly<Record<string, ReadinessCheck>> | undefined;
+  /** How work is turned away that cannot be done in time; `false`: none is, whatever comes. @default on */
+  readonly overload?: OverloadOptions | false | undefined;
+  /** Fixed limits by the path of a method, such as `/order.OrderService/ListOrders`. @default none */
+  readonly methodLimits?: Readonly<Record<string, MethodLimit>> | undefined;
   /** When answers are compressed. @default `{ responses: "mirror", bytesMin: 1024 }` */
   readonly compression?: RpcServerOptions["compression"];
   /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
@@ -74,7 +80,8 @@ export interface ServerOptions {
  * const server = createServer({ services: [implement(OrderService, handlers)] });
  * await server.listen({ port: 8080 });
  * ```
- * @throws TypeError for a service given twice, or one that demands known callers where nobody finds out who they are; ContractError for routes that conflict
+ * @throws TypeError for a service given twice, or one that demands known callers where nobody finds out who they are;
+ * TypeError, RangeError for wrong limits; ContractError for routes that conflict
  */
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);

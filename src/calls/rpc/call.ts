@@ -1,6 +1,6 @@
-import type { Method } from "../../contract/index.ts";
+import type { Method, Priority } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
-import { type Clock, contextKey, type TlsState } from "../../platform/index.ts";
+import { type Clock, contextKey, contextValue, type TlsState } from "../../platform/index.ts";
 import type { Principal } from "./authentication.ts";
 import { Metadata } from "./metadata.ts";
 
@@ -21,6 +21,13 @@ export interface Call {
   readonly peer: Peer;
   /** On the server: who calls, where an authenticating interceptor has found out. */
   readonly principal: Principal | undefined;
+  /**
+   * How much the call matters when there is too much to do. On the server what its caller says, otherwise the contract;
+   * calls that are made while serving it inherit it.
+   */
+  readonly priority: Priority;
+  /** Attempts that the caller has sent of this call before this one: 0 for the first (`grpc-previous-rpc-attempts`). */
+  readonly attempt: number;
   /** Request metadata: on the client it is sent, on the server it was received. */
   readonly metadata: Metadata;
   /** Response headers: on the server they are sent with the first message, on the client they have arrived. */
@@ -57,6 +64,11 @@ export type Interceptor = (call: Call, next: Next) => Promise<unknown>;
 /** The call that the running piece of work serves. */
 export const currentCall = contextKey<Call>("rpc.call");
 
+/** The priority that work inherits from the call it serves; `undefined` outside of any call. */
+export function inheritedPriority(): Priority | undefined {
+  return contextValue(currentCall)?.priority;
+}
+
 /** The state of a call that both sides share. */
 export abstract class CallState implements Call {
   readonly method: Method;
@@ -81,6 +93,14 @@ export abstract class CallState implements Call {
   }
 
   abstract get metadata(): Metadata;
+
+  get priority(): Priority {
+    return this.method.policy.priority;
+  }
+
+  get attempt(): number {
+    return 0;
+  }
 
   get responseHeaders(): Metadata {
     this.#responseHeaders ??= new Metadata();

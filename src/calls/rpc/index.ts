@@ -18,10 +18,12 @@ export {
   type Call,
   currentCall,
   type Interceptor,
+  inheritedPriority,
   type Next,
   type Peer,
   type ProtocolName,
 } from "./call.ts";
+export { priorityField, priorityName } from "./call-priority.ts";
 export { type Client, type ClientOptions, callStarter, createClient, type StartCall } from "./client.ts";
 export type { CallOptions, ClientCall } from "./client-call.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
@@ -35,6 +37,16 @@ export { type RpcLimits, rpcLimits } from "./limits.ts";
 export { appendFields, Metadata, type MetadataInit, type MetadataValue } from "./metadata.ts";
 export { encodeDetails } from "./protocols/details.ts";
 export { WholeBody } from "./protocols/whole-body.ts";
+export { pushbackFields } from "./pushback.ts";
 export { reflection } from "./reflection.ts";
 export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";
-export type { AnyHandler, HandlerFailed, ServedMethod, ServerCall, ServerWire } from "./server-call.ts";
+export type {
+  AnyHandler,
+  HandlerAbandoned,
+  HandlerFailed,
+  ServedMethod,
+  ServerCall,
+  ServerWire,
+} from "./server-call.ts";
+export type { MethodLimit } from "./server-method-limits.ts";
+export type { CallRefused, OverloadOptions } from "./server-overload.ts";

@@ -44,3 +44,30 @@ export function rpcLimits(given: Partial<RpcLimits> = {}): RpcLimits {
     timeoutMsMax: given.timeoutMsMax ?? 300_000,
   };
 }
+
+// ── overload of servers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Calls of one method at once, to begin with and at least and at most. Nobody is turned away below the least, of any
+ * priority below half of it: 64 at once is what one busy client has, and no sign of overload. */
+export const concurrencyInitial = 512;
+export const concurrencyMin = 128;
+export const concurrencyMax = 10_000;
+
+/** How late the event loop may be before it counts, in milliseconds: the adaptive limit's own figure. */
+export const loopDelayMsMax = 100;
+/** How often the event loop is looked at. */
+export const loopSampleMs = 50;
+/** Late looks in a row that mean overload: a pause of any length, also of a garbage collection, is one look. */
+export const loopLooksMin = 3;
+/** What a look adds to the pressure at the tolerated delay (three times as much at most), and what a timely one takes:
+ * all sheddable work is turned away after a second of lasting overload, and back a second after it. */
+export const loopPressureUp = 0.1;
+export const loopPressureDown = 0.05;
+/** One of ten critical calls is let through however late the loop is: how else would anybody see that it has recovered. */
+export const loopPressureMax = 2.9;
+
+/** How long a refused caller is asked to wait, in milliseconds; half more or less by chance. */
+export const refusalRetryAfterMs = 1_000;
+
+/** A handler whose call is over keeps its place for this long: its work goes on, unless nobody will ever end it. */
+export const abandonedHandlerMs = 60_000;

@@ -1,11 +1,23 @@
-import { type Method, requestIsStream, responseIsStream, type Validate } from "../../contract/index.ts";
+import { type Method, type Priority, requestIsStream, responseIsStream, type Validate } from "../../contract/index.ts";
 import { isRpcError, RpcError } from "../../errors/index.ts";
-import { bindIterator, type Clock, type Observer, runInContext, type Timer } from "../../platform/index.ts";
+import {
+  bindIterator,
+  type Clock,
+  type Observer,
+  outsideContext,
+  runInContext,
+  type Timer,
+} from "../../platform/index.ts";
+import { type Bulkhead, Permit, Waiter } from "../../resilience/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
 import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
+import { readPreviousAttempts, readPriority } from "./call-priority.ts";
 import { judge, judgedStream } from "./judge-request.ts";
+import { abandonedHandlerMs } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { Metadata, metadataFromFields } from "./metadata.ts";
+import { wasGivenUpBelow, withoutRetry } from "./pushback.ts";
+import type { MethodGate } from "./server-overload.ts";
 
 /** What an implementation gives for one method: `request` is a message, or an async iterable of them. */
 export type AnyHandler = (request: never, call: ServerCall) => unknown;
@@ -16,6 +28,8 @@ export interface ServedMethod {
   readonly handler: AnyHandler;
   /** The rules of the contract that every request message must keep; `undefined`: there are none. */
   readonly validate?: Validate | undefined;
+  /** Who is let in while there is too much to do; `undefined`: everybody. */
+  readonly gate?: MethodGate | undefined;
 }
 
 /** The protocol's side of a server call. One object per call: it parses what comes and frames what goes. */
@@ -84,6 +98,12 @@ export interface HandlerFailed {
   readonly error: unknown;
 }
 
+/** A handler goes on although its call has long been over. Its place is given to another call. */
+export interface HandlerAbandoned {
+  readonly type: "rpc.handler.abandoned";
+  readonly method: string;
+}
+
 /**
  * One call on the server: takes messages from its protocol, runs interceptors and handler in the call's ambient
  * context, and hands the outcome back.
@@ -97,7 +117,14 @@ export class ServerCall extends CallState implements BodyReceiver {
   readonly wire: ServerWire;
   readonly #handler: AnyHandler;
   readonly #validate: Validate | undefined;
+  readonly #gate: MethodGate | undefined;
   #metadata: Metadata | undefined;
+  #priority: Priority | undefined;
+  /** The place under the adaptive limit, held until the work has really ended. */
+  #permit: Permit | undefined;
+  /** The place under the method's fixed limit, and the wait for it. */
+  #place: Permit | undefined;
+  #waiter: Waiter | undefined;
   #timer: Timer | undefined;
   #queue: MessageQueue | undefined;
   #single: unknown;
@@ -115,6 +142,7 @@ export class ServerCall extends CallState implements BodyReceiver {
   #isSettled = false;
   #isRunning = false;
   #wasAborted = false;
+  #hasTimedOut = false;
   #drained: (() => void) | undefined;
 
   constructor(host: CallHost, exchange: ServerExchange, served: ServedMethod, wire: ServerWire) {
@@ -124,6 +152,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.wire = wire;
     this.#handler = served.handler;
     this.#validate = served.validate;
+    this.#gate = served.gate;
   }
 
   get peer(): Peer {
@@ -134,6 +163,19 @@ export class ServerCall extends CallState implements BodyReceiver {
   get metadata(): Metadata {
     this.#metadata ??= metadataFromFields(this.exchange.fields);
     return this.#metadata;
+  }
+
+  override get priority(): Priority {
+    if (this.#priority === undefined) {
+      const ofContract = this.method.policy.priority;
+      const ofCaller = readPriority(this.exchange.fields);
+      this.#priority = this.#gate?.priority(ofContract, ofCaller) ?? ofCaller ?? ofContract;
+    }
+    return this.#priority;
+  }
+
+  override get attempt(): number {
+    return readPreviousAttempts(this.exchange.fields);
   }
 
   get isSettled(): boolean {
@@ -148,30 +190,83 @@ export class ServerCall extends CallState implements BodyReceiver {
     return this.exchange.httpVersion === 1 && this.#bodyIsOpen && this.#isSettled;
   }
 
-  /** Arms the deadline and, where the client streams, starts the handler. `timeoutMs` is what the client asked for. */
+  /**
+   * Arms the deadline and, where the client streams, starts the handler. A call that is late already, or that the server
+   * has no room for, is answered by its head: its body passes unread.
+   *
+   * @param timeoutMs what the client asked for
+   */
   begin(timeoutMs: number | undefined): void {
     const { host, method } = this;
-    host.started();
-    this.#hasBegun = true;
-    this.#bodyIsOpen = true;
+    const nowMs = this.clock.now();
     const isStream = method.kind !== "unary";
     const grantedMs =
       timeoutMs === undefined
         ? (method.policy.timeoutMs ?? (isStream ? Number.POSITIVE_INFINITY : host.defaultTimeoutMs))
         : Math.min(timeoutMs, isStream ? timeoutMs : host.timeoutMsMax);
+    if (grantedMs <= 0) {
+      this.#expire();
+      return;
+    }
+    const admission = this.#gate?.admit(this, nowMs);
+    if (admission instanceof Permit) {
+      this.#permit = admission;
+    } else if (admission !== undefined) {
+      this.fail(admission);
+      return;
+    }
+    host.started();
+    this.#hasBegun = true;
+    this.#bodyIsOpen = true;
     if (grantedMs !== Number.POSITIVE_INFINITY) {
-      this.deadlineAt = this.clock.now() + grantedMs;
-      this.#timer = this.clock.after(grantedMs, () =>
-        this.fail(new RpcError("deadline_exceeded", `the deadline of ${method.path} has passed`)),
-      );
+      this.deadlineAt = nowMs + grantedMs;
+      this.#timer = this.clock.after(grantedMs, () => this.#expire());
     }
     if (requestIsStream(method.kind)) {
       this.#queue = new MessageQueue(
         bytes => this.#consumed(bytes),
         () => {},
       );
-      void this.#run(this.#queue, host.interceptors);
+      this.#start(this.#queue);
     }
+  }
+
+  /** The deadline has passed, whether or not its timer has had its turn: a late event loop reads its input first. */
+  get #isLate(): boolean {
+    return this.deadlineAt !== Number.POSITIVE_INFINITY && this.clock.now() >= this.deadlineAt;
+  }
+
+  #expire(): void {
+    this.#hasTimedOut = true;
+    this.fail(new RpcError("deadline_exceeded", `the deadline of ${this.method.path} has passed`));
+  }
+
+  /** Runs what serves the request, where the method has a fixed limit not before it has a place. */
+  #start(request: unknown): void {
+    if (this.#isLate) this.#expire();
+    else if (this.#gate?.places === undefined) void this.#run(request, this.host.interceptors);
+    else this.#startInPlace(request, this.#gate, this.#gate.places);
+  }
+
+  #startInPlace(request: unknown, gate: MethodGate, places: Bulkhead): void {
+    const run = (place: Permit): void => {
+      this.#place = place;
+      void this.#run(request, this.host.interceptors);
+    };
+    const admission = places.acquire();
+    if (!admission.rejected) {
+      run(admission);
+      return;
+    }
+    const waiter = new Waiter(this.deadlineAt, decided => {
+      this.#waiter = undefined;
+      if (decided.rejected) this.fail(gate.refusal(this, decided.reason));
+      // Whoever leaves a place runs this, but it belongs to another call.
+      else outsideContext(() => run(decided));
+    });
+    const refused = places.enqueue(waiter);
+    if (refused === undefined) this.#waiter = waiter;
+    else this.fail(gate.refusal(this, refused.reason));
   }
 
   // ── from the wire ────────────────────────────────────────────────────────
@@ -255,7 +350,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     if (this.#queue !== undefined) this.#queue.end();
     else if (this.#messages === 0)
       this.#refuseBody(new RpcError("unimplemented", `${this.method.path} takes one message, but none came`));
-    else void this.#run(this.#single, this.host.interceptors);
+    else this.#start(this.#single);
   }
 
   aborted(error: ExchangeError): void {
@@ -267,6 +362,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.#queue?.end(reason);
     this.#wake();
     if (!this.#isRunning) this.exchange.reset("no_error");
+    else this.#watchAbandoned();
   }
 
   writable(): void {
@@ -283,6 +379,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.abortSignal(error);
     this.#queue?.end(error);
     this.#wake();
+    if (this.#isRunning) this.#watchAbandoned();
   }
 
   /** Headers, trailers or details of the handler's that cannot be sent cost the call its answer, not the process its life. */
@@ -307,17 +404,22 @@ export class ServerCall extends CallState implements BodyReceiver {
     this.#isRunning = true;
     const load = connectionLoad(this.exchange);
     load.handlers++;
+    let hasAnswered = false;
     try {
       const result = await runInContext(currentCall, this, () =>
         interceptors.length === 0 ? this.#invoke(request) : this.#intercept(interceptors, 0, request),
       );
       if (responseIsStream(this.method.kind)) await this.#sendAll(result);
       else this.#respond(result);
+      hasAnswered = true;
     } catch (error) {
+      this.#isRunning = false;
       if (!isRpcError(error)) this.#report(error);
-      this.fail(asRpcError(error));
+      const answer = asRpcError(error);
+      this.fail(wasGivenUpBelow(error) ? withoutRetry(answer) : answer);
     } finally {
       this.#isRunning = false;
+      this.#leave(hasAnswered);
       load.handlers--;
       // After the peer's reset the exchange counts as running until its work has really ended.
       if (this.#wasAborted) this.exchange.reset("no_error");
@@ -327,6 +429,9 @@ export class ServerCall extends CallState implements BodyReceiver {
   /** The last step: the contract's rules judge what the interceptors let pass, then the handler gets it. */
   #invoke(passed: unknown): unknown {
     if (this.#bodyError !== undefined) throw this.#bodyError;
+    // Interceptors take time; nobody waits for what would be done now.
+    if (this.host.interceptors.length > 0 && this.#isLate) this.#expire();
+    if (this.#isSettled) throw new RpcError("cancelled", `${this.method.path} was over before its handler was reached`);
     this.#isServed = true;
     const request = this.#validate === undefined ? passed : this.#judged(passed, this.#validate);
     const result = this.#handler(request as never, this);
@@ -407,7 +512,33 @@ export class ServerCall extends CallState implements BodyReceiver {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#timer?.cancel();
+    if (this.#waiter !== undefined) this.#gate?.places?.leave(this.#waiter);
+    if (!this.#isRunning) this.#leave(false);
     if (this.#hasBegun) this.host.ended();
+  }
+
+  /** The work of the call has really ended, or will never begin. */
+  #leave(hasAnswered: boolean): void {
+    const permit = this.#permit;
+    if (permit !== undefined) {
+      this.#permit = undefined;
+      this.#gate?.ended(permit, this.#hasTimedOut ? "timed_out" : hasAnswered ? "answered" : "failed");
+    }
+    if (this.#place === undefined) return;
+    const place = this.#place;
+    this.#place = undefined;
+    place.ignore();
+  }
+
+  /** A handler that never ends would hold its place for ever, and many of them would leave none. */
+  #watchAbandoned(): void {
+    if (this.#permit === undefined && this.#place === undefined) return;
+    this.clock.after(abandonedHandlerMs, () => {
+      if (!this.#isRunning) return;
+      this.#leave(false);
+      const event: HandlerAbandoned = { type: "rpc.handler.abandoned", method: this.method.path };
+      this.host.observer.emit(event);
+    });
   }
 
   #report(error: unknown): void {

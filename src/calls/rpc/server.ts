@@ -38,6 +38,8 @@ import {
   ServerCall,
   type ServerWire,
 } from "./server-call.ts";
+import { type MethodLimit, methodPlaces } from "./server-method-limits.ts";
+import { MethodGate, Overload, type OverloadOptions } from "./server-overload.ts";
 
 /** Serves requests that are not calls of an RPC protocol; answers `false` for those that it does not know. */
 export type HttpHandler = (exchange: ServerExchange, server: RpcServer) => boolean;
@@ -54,6 +56,10 @@ export interface RpcServerOptions {
   /** With `tls`: also serve connections without it on the same port. @default false */
   readonly allowPlaintext?: boolean | undefined;
   readonly limits?: Partial<RpcLimits & ListenerLimits> | undefined;
+  /** How work is turned away that cannot be done in time; `false`: none is, whatever comes. @default on */
+  readonly overload?: OverloadOptions | false | undefined;
+  /** Fixed limits by the path of a method, such as `/order.OrderService/ListOrders`. @default none */
+  readonly methodLimits?: Readonly<Record<string, MethodLimit>> | undefined;
   /** When answers are compressed. @default `{ responses: "mirror", bytesMin: 1024 }` */
   readonly compression?: Partial<ResponseCompression> | undefined;
   /** Hold requests to the `buf.validate` rules of their contract before handlers see them. @default true */
@@ -96,15 +102,20 @@ export class RpcServer implements CallHost, AsyncDisposable {
   readonly #rulesLoading: Promise<void>[] = [];
   readonly #handlersPerConnectionMax: number;
   readonly #cors: Cors | undefined;
+  readonly #overload: Overload;
   #activeCalls = 0;
   #listener: Listener | undefined;
   #isDraining = false;
 
-  /** @throws TypeError when a service is given twice, or demands known callers and nobody finds out who they are */
+  /**
+   * @throws TypeError when a service is given twice, or demands known callers and nobody finds out who they are; TypeError,
+   * RangeError for wrong limits
+   */
   constructor(options: RpcServerOptions) {
     const limits = rpcLimits(options.limits);
     this.#options = options;
-    this.clock = (options.platform ?? systemPlatform).clock;
+    const platform = options.platform ?? systemPlatform;
+    this.clock = platform.clock;
     this.observer = options.observer ?? silentObserver;
     this.interceptors = options.interceptors ?? [];
     this.authenticators = this.interceptors.filter(isAuthenticating);
@@ -121,9 +132,18 @@ export class RpcServer implements CallHost, AsyncDisposable {
         if (this.#methods.has(served.method.path)) {
           throw new TypeError(`createServer: the service ${service.typeName} is given twice`);
         }
-        this.#methods.set(served.method.path, options.validation === false ? served : this.#validated(served));
+        this.#methods.set(served.method.path, served);
       }
       if (options.authentication !== "elsewhere") checkIsAuthenticated(service.methods, this.interceptors);
+    }
+    this.#overload = new Overload(options.overload === false ? {} : (options.overload ?? {}), platform, this.observer);
+    const places = methodPlaces(options.methodLimits ?? {}, path => this.#methods.has(path), platform);
+    for (const [path, served] of this.#methods) {
+      const sheds = options.overload !== false && !answersAlways.test(path);
+      const place = places.get(path);
+      const gate = sheds || place !== undefined ? new MethodGate(this.#overload, served, sheds, place) : undefined;
+      const gated = { ...served, gate };
+      this.#methods.set(path, options.validation === false ? gated : this.#validated(gated));
     }
   }
 
@@ -205,6 +225,7 @@ export class RpcServer implements CallHost, AsyncDisposable {
   #beginDraining(): void {
     if (this.#isDraining) return;
     this.#isDraining = true;
+    this.#overload.loop.stop();
     this.#options.onDraining?.();
   }
 
@@ -326,7 +347,8 @@ export class RpcServer implements CallHost, AsyncDisposable {
       );
       return;
     }
-    const wire = new ConnectUnaryServerWire(request.codec, request.encoding, this.receiveBytesMax, request.message);
+    const limit = served.method.policy.requestBytesMax ?? this.receiveBytesMax;
+    const wire = new ConnectUnaryServerWire(request.codec, request.encoding, limit, request.message);
     this.serve(exchange, served, wire, () => connectTimeout(exchange));
   }
 
@@ -372,6 +394,9 @@ export class RpcServer implements CallHost, AsyncDisposable {
     return false;
   }
 }
+
+/** Who asks whether a server lives, or what it serves, is answered under any load: a probe must not restart it for that. */
+const answersAlways = /^\/grpc\.(health|reflection)\./;
 
 const grpcWires = { grpc: GrpcServerWire, "grpc-web": GrpcWebServerWire, "grpc-web-text": GrpcWebTextServerWire };
 

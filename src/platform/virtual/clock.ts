@@ -72,7 +72,7 @@ export class VirtualClock implements Clock {
       this.#fire(timer);
       await this.settle();
     }
-    this.#nowMs = target;
+    this.#nowMs = Math.max(this.#nowMs, target);
   }
 
   /** Moves time forward at once; promises settle only afterwards. */
@@ -83,7 +83,15 @@ export class VirtualClock implements Clock {
       this.#fire(timer);
       this.#endTurn();
     }
-    this.#nowMs = target;
+    this.#nowMs = Math.max(this.#nowMs, target);
+  }
+
+  /**
+   * Time passes and nothing runs, as while a process computes, collects garbage or is stopped: what comes due meanwhile is
+   * late. May be called by a timer or a handler.
+   */
+  stall(ms: number): void {
+    this.#nowMs += ms;
   }
 
   /** Resolves when nothing is left to do at the present time. */
@@ -99,7 +107,7 @@ export class VirtualClock implements Clock {
   }
 
   #fire(timer: VirtualTimer): void {
-    this.#nowMs = timer.dueMs;
+    this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
     timer.isCancelled = true;
     restoreContext(timer.context, timer.run);
   }

@@ -5,6 +5,7 @@ import { codeFromGrpc, codeRow, RpcError } from "../../../errors/index.ts";
 import { constantField, type FieldList, HeaderField } from "../../../wire/index.ts";
 import type { ClientCall } from "../client-call.ts";
 import { appendFields, Metadata, metadataFromFields } from "../metadata.ts";
+import { pushbackMsField, pushbackName, readPushbackMs } from "../pushback.ts";
 import { encodeDetails } from "./details.ts";
 
 const statusOk = constantField("grpc-status", "0");
@@ -28,7 +29,7 @@ export function statusFields(error: RpcError | undefined, trailers: Metadata | u
       fields.push(new HeaderField("grpc-status-details-bin", unpadded(bytes)));
     }
     if (error.retryAfterMs !== undefined) {
-      fields.push(new HeaderField("grpc-retry-pushback-ms", String(Math.ceil(error.retryAfterMs))));
+      fields.push(pushbackMsField(error.retryAfterMs));
     }
     appendFields(fields, new Metadata(error.metadata));
   }
@@ -48,8 +49,7 @@ export function readStatus(fields: FieldList | undefined): RpcError | undefined 
       `the server answered ${status === undefined ? "without" : "an invalid"} grpc-status`,
     );
   }
-  const pushback = fields.get("grpc-retry-pushback-ms");
-  const retryAfterMs = pushback === undefined ? undefined : /^[0-9]{1,10}$/.test(pushback) ? Number(pushback) : -1;
+  const retryAfterMs = readPushbackMs(fields.get(pushbackName));
   let code = codeFromGrpc(Number(status));
   let message = percentDecode(fields.get("grpc-message") ?? "");
   const encoded = fields.get("grpc-status-details-bin");

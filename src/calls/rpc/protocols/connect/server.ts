@@ -1,7 +1,8 @@
 import { codeRow, type RpcError } from "../../../../errors/index.ts";
-import { constantField, HeaderField } from "../../../../wire/index.ts";
+import { constantField, type HeaderField } from "../../../../wire/index.ts";
 import { acceptedEncodings, compress, decompress } from "../../compression.ts";
 import { appendFields, Metadata } from "../../metadata.ts";
+import { pushbackFields, pushbackMsField } from "../../pushback.ts";
 import type { ServerCall, ServerWire } from "../../server-call.ts";
 import { EnvelopedServerWire, headWithMetadata, responseEncoding } from "../enveloped-server.ts";
 import { type CodecName, decodeMessage, envelope, messageBytes } from "../message.ts";
@@ -38,7 +39,11 @@ export class ConnectStreamServerWire extends EnvelopedServerWire {
     const metadata: Record<string, string[]> = {};
     const fields: HeaderField[] = [];
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers);
-    if (error !== undefined) appendFields(fields, new Metadata(error.metadata));
+    if (error !== undefined) {
+      appendFields(fields, new Metadata(error.metadata));
+      // The status of a stream was sent with its head: there is no field of HTTP for this any more.
+      if (error.retryAfterMs !== undefined) fields.push(pushbackMsField(error.retryAfterMs));
+    }
     for (const { name, value } of fields) {
       metadata[name] ??= [];
       metadata[name].push(value);
@@ -107,9 +112,7 @@ export class ConnectUnaryServerWire implements ServerWire {
     const fields: HeaderField[] = [...headWithMetadata(call, [errorType])];
     appendFields(fields, new Metadata(error.metadata));
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers, "trailer-");
-    if (error.retryAfterMs !== undefined && error.retryAfterMs >= 0) {
-      fields.push(new HeaderField("retry-after", String(Math.ceil(error.retryAfterMs / 1000))));
-    }
+    fields.push(...pushbackFields(error));
     call.exchange.respond(codeRow(error.code).connectHttp, fields, JSON.stringify(connectError(error)));
   }
 }

@@ -3,6 +3,7 @@ import { constantField, type FieldList, type HeaderField } from "../../../../wir
 import type { ClientCall } from "../../client-call.ts";
 import { acceptedEncodings } from "../../compression.ts";
 import { Metadata } from "../../metadata.ts";
+import { pushbackName, readPushbackMs } from "../../pushback.ts";
 import { EnvelopedClientWire } from "../enveloped-client.ts";
 import { type CodecName, unknownFlags } from "../message.ts";
 import { connectTimeoutField } from "../timeout.ts";
@@ -34,8 +35,11 @@ export class ConnectStreamClientWire extends EnvelopedClientWire {
     if (flags !== endStreamFlag) throw unknownFlags(flags);
     this.isComplete = true;
     const { error, metadata } = readEndOfStream(payload);
+    const pushback = metadata.get(pushbackName);
+    metadata.delete(pushbackName);
+    const retryAfterMs = typeof pushback === "string" ? readPushbackMs(pushback) : undefined;
     call.trailersArrived(() => metadata);
-    this.#error = error === undefined ? undefined : readConnectError(error, "unknown", metadata);
+    this.#error = error === undefined ? undefined : readConnectError(error, "unknown", metadata, retryAfterMs);
   }
 
   protected override finished(call: ClientCall, _trailers: FieldList | undefined): void {

@@ -9,6 +9,7 @@ import {
 import type { ClientCall, ClientWire } from "../../client-call.ts";
 import { acceptedEncodings, compress, decompressAnswer } from "../../compression.ts";
 import { Metadata, metadataFromFields } from "../../metadata.ts";
+import { pushbackName, readPushbackMs } from "../../pushback.ts";
 import { type CodecName, decodeAnswer, messageBytes } from "../message.ts";
 import { connectTimeoutField } from "../timeout.ts";
 import { WholeBody } from "../whole-body.ts";
@@ -118,7 +119,9 @@ function errorOf(call: ClientCall, status: number, contentType: string, body: Bu
   try {
     const retryAfter = fields.get("retry-after");
     const retryAfterMs =
-      retryAfter !== undefined && /^[0-9]{1,6}$/.test(retryAfter) ? Number(retryAfter) * 1000 : undefined;
+      retryAfter !== undefined && /^[0-9]{1,6}$/.test(retryAfter)
+        ? Number(retryAfter) * 1000
+        : readPushbackMs(fields.get(pushbackName));
     return readConnectError(JSON.parse(body.toString("utf8")), fallback, metadata, retryAfterMs);
   } catch {
     return plain;
