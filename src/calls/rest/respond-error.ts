@@ -1,6 +1,6 @@
 import type { RpcError } from "../../errors/index.ts";
-import { constantField, HeaderField, type ServerExchange } from "../../wire/index.ts";
-import { appendFields, Metadata, type ServerCall } from "../rpc/index.ts";
+import { constantField, type HeaderField, type ServerExchange } from "../../wire/index.ts";
+import { appendFields, Metadata, pushbackField, type ServerCall } from "../rpc/index.ts";
 import { problem } from "./problem.ts";
 
 const problemType = constantField("content-type", "application/problem+json");
@@ -29,8 +29,7 @@ export function respondProblem(
   const { status, body } = problem(error, instanceOf(exchange), names);
   const all = [problemType, ...fields];
   appendFields(all, new Metadata(error.metadata));
-  if (error.retryAfterMs !== undefined && error.retryAfterMs >= 0) {
-    all.push(new HeaderField("retry-after", String(Math.ceil(error.retryAfterMs / 1000))));
-  }
+  const pushback = pushbackField(error);
+  if (pushback !== undefined) all.push(pushback);
   exchange.respond(status, all, body);
 }

@@ -36,6 +36,7 @@ export { type RpcLimits, rpcLimits } from "./limits.ts";
 export { appendFields, Metadata, type MetadataInit, type MetadataValue } from "./metadata.ts";
 export { encodeDetails } from "./protocols/details.ts";
 export { WholeBody } from "./protocols/whole-body.ts";
+export { pushbackField } from "./pushback-field.ts";
 export { reflection } from "./reflection.ts";
 export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";
 export type { AnyHandler, HandlerFailed, ServedMethod, ServerCall, ServerWire } from "./server-call.ts";

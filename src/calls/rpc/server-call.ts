@@ -6,6 +6,7 @@ import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type P
 import { judge, judgedStream } from "./judge-request.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { Metadata, metadataFromFields } from "./metadata.ts";
+import { failedBelow } from "./pushback-field.ts";
 
 /** What an implementation gives for one method: `request` is a message, or an async iterable of them. */
 export type AnyHandler = (request: never, call: ServerCall) => unknown;
@@ -315,7 +316,7 @@ export class ServerCall extends CallState implements BodyReceiver {
       else this.#respond(result);
     } catch (error) {
       if (!isRpcError(error)) this.#report(error);
-      this.fail(asRpcError(error));
+      this.fail(failedBelow(error) ? notToBeRepeated(asRpcError(error)) : asRpcError(error));
     } finally {
       this.#isRunning = false;
       load.handlers--;
@@ -414,4 +415,11 @@ export class ServerCall extends CallState implements BodyReceiver {
     const event: HandlerFailed = { type: "rpc.handler.failed", method: this.method.path, error };
     this.host.observer.emit(event);
   }
+}
+
+/** The same error with the word that repeating the call is of no use, unless its maker has said when it is. */
+function notToBeRepeated(error: RpcError): RpcError {
+  if (error.retryAfterMs !== undefined) return error;
+  const { code, message, details, metadata, cause, httpStatus, problemType } = error;
+  return new RpcError(code, message, { details, metadata, cause, httpStatus, problemType, retryAfterMs: -1 });
 }

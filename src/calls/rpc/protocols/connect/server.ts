@@ -1,7 +1,8 @@
 import { codeRow, type RpcError } from "../../../../errors/index.ts";
-import { constantField, HeaderField } from "../../../../wire/index.ts";
+import { constantField, type HeaderField } from "../../../../wire/index.ts";
 import { acceptedEncodings, compress, decompress } from "../../compression.ts";
 import { appendFields, Metadata } from "../../metadata.ts";
+import { pushbackField } from "../../pushback-field.ts";
 import type { ServerCall, ServerWire } from "../../server-call.ts";
 import { EnvelopedServerWire, headWithMetadata, responseEncoding } from "../enveloped-server.ts";
 import { type CodecName, decodeMessage, envelope, messageBytes } from "../message.ts";
@@ -107,9 +108,8 @@ export class ConnectUnaryServerWire implements ServerWire {
     const fields: HeaderField[] = [...headWithMetadata(call, [errorType])];
     appendFields(fields, new Metadata(error.metadata));
     if (call.hasResponseTrailers) appendFields(fields, call.responseTrailers, "trailer-");
-    if (error.retryAfterMs !== undefined && error.retryAfterMs >= 0) {
-      fields.push(new HeaderField("retry-after", String(Math.ceil(error.retryAfterMs / 1000))));
-    }
+    const pushback = pushbackField(error);
+    if (pushback !== undefined) fields.push(pushback);
     call.exchange.respond(codeRow(error.code).connectHttp, fields, JSON.stringify(connectError(error)));
   }
 }
