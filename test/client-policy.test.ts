@@ -359,6 +359,41 @@ test("a target that rejects most of what it gets is throttled", async t => {
   assert.ok((attempts()[0]?.length ?? 0) < 80, `${attempts()[0]?.length} of 200 were sent`);
 });
 
+test("a hedge of a slow call answers for it, and the attempt that lost is cancelled", async t => {
+  const cancelled: string[] = [];
+  const slow: Answer = call => {
+    call.signal.addEventListener("abort", () => cancelled.push(call.method.name));
+    return never();
+  };
+  const { client, outcome, channel, attempts, told } = await world(t, [slow, slow], {});
+  const tail = client({ hedge: { delayMs: 50 } });
+  const call = tail.say({});
+  assert.equal(await outcome(call, 60), "pending");
+  assert.deepEqual(attempts().flat().sort(), ["0", "1"], "one at each endpoint, the second known as such");
+  assert.equal(await outcome(tail.say({}, { timeoutMs: 200 }), 300), "deadline_exceeded");
+  assert.deepEqual(cancelled, ["Say", "Say"], "the end of a call is the end of its hedge");
+  const other = await world(t, [(_, nth) => (nth === 1 ? slow(_, nth, other.platform) : "the hedge")]);
+  assert.equal(await other.outcome(other.client({ hedge: { delayMs: 50 } }).say({}), 60), "the hedge");
+  assert.equal(cancelled.length, 3);
+  assert.equal(other.channel.pick()?.balanced?.load.pending, 0);
+  assert.equal(told("resilience.hedge").length, 2);
+  assert.equal(channel.endpoints().length, 2);
+});
+
+test("what may not be repeated is not hedged", async t => {
+  const { client, outcome, attempts } = await world(t, [after(200, "late")]);
+  assert.equal(await outcome(client({ hedge: { delayMs: 50 } }).forget({})), "late");
+  assert.equal(attempts()[0]?.length, 1);
+});
+
+test("a hedge that fails leaves the call to the attempt before it", async t => {
+  const { client, outcome, attempts } = await world(t, [
+    (call, nth, platform) => (nth === 1 ? after(200, "late") : failing("unavailable", 9))(call, nth, platform),
+  ]);
+  assert.equal(await outcome(client({ hedge: { delayMs: 50 } }).say({})), "late");
+  assert.equal(attempts()[0]?.length, 2);
+});
+
 test("equal keys go to the same endpoint", async t => {
   const { channel, outcome, attempts } = await world(t, [() => "a", () => "b", () => "c"], {
     balancing: { rule: "ring_hash", hashBy: { field: "sentence" } },

@@ -1,7 +1,7 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { contextValue, type Timer } from "../../platform/index.ts";
-import { failureKind, type Permit, TimeoutError } from "../../resilience/index.ts";
+import { failureKind, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
@@ -19,15 +19,16 @@ import {
   transparentRetries,
 } from "../channel/index.ts";
 import { type Call, CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
-import type { CallPolicy } from "./client-policy.ts";
+import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
 import { hashKeyOf } from "./hash-key.ts";
+import { type HedgeLead, Hedging } from "./hedging.ts";
 import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
-import { type FailedCall, previousAttemptsName, Repetition } from "./repetition.ts";
+import { type FailedCall, previousAttempts, previousAttemptsName, Repetition } from "./repetition.ts";
 
 export interface CallOptions {
   /** Milliseconds until the deadline. @default what is left of the call that is being served, otherwise 30,000 (unary) */
@@ -113,6 +114,9 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #round = 0;
   #attemptTimer: Timer | undefined;
   #repetition: Repetition | undefined;
+  #hedging: Hedging | undefined;
+  /** Set where this call is a hedge. */
+  #lead: HedgeLead | undefined;
   #throttlePermit: Permit | undefined;
   #breakerPermit: Permit | undefined;
   /** Endpoints that no connection could be had to, for this call. */
@@ -199,6 +203,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     this.#watchSignal();
     if (!this.#isSettled && this.#isAdmitted(nowMs)) this.#begin(nowMs);
+    if (this.policy.hedge !== undefined && !this.#isSettled) this.#planHedges(nowMs);
     return promise;
   }
 
@@ -250,7 +255,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 
   /** The endpoint of the attempt before this one. */
   get failedEndpoint(): Endpoint | undefined {
-    return this.#endpoint;
+    return this.#endpoint ?? this.#lead?.endpoint;
   }
 
   #begin(nowMs: number, endpoint = this.settings.channel.pick(this, nowMs)): void {
@@ -404,7 +409,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   ): readonly HeaderField[] {
     const hasMetadata = this.#metadata !== undefined || this.#options.metadata !== undefined;
     const timeLeft = this.timeLeftMs;
-    const failed = this.#repetition?.failed ?? 0;
+    const failed = (this.#repetition?.failed ?? 0) + (this.#lead?.previousAttempts ?? 0);
     if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata && failed === 0) return fixed;
     const fields = fixed.slice();
     if (failed > 0) fields.push(new HeaderField(previousAttemptsName, String(failed)));
@@ -541,6 +546,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #succeed(): void {
     if (!this.#settle()) return;
     const nowMs = this.clock.now();
+    this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
     this.#attemptEnded("success", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
@@ -553,7 +559,91 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     if (this.#isSettled) return;
     const nowMs = this.clock.now();
     this.#attemptFailed(error, nowMs);
+    const hedging = this.#hedging;
+    if (hedging !== undefined && hedging.running.size > 0 && isWorthRepeating(this.policy, error, true)) {
+      hedging.ownError = error;
+      return;
+    }
     if (!this.#isRepeated(error, nowMs)) this.#end(error);
+  }
+
+  // ── hedges ───────────────────────────────────────────────────────────────
+
+  #planHedges(nowMs: number): void {
+    const { hedge } = this.policy;
+    const delayMs = hedge?.delayMs(nowMs);
+    if (hedge === undefined || delayMs === undefined || !this.isIdempotent) return;
+    if (nowMs + delayMs >= this.deadlineAt || previousAttempts(this.served) > 0) return;
+    this.#hedging = new Hedging(hedge.hedges);
+    this.#hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
+  }
+
+  /** Sends the request once more, beside the attempt that is slow. */
+  #hedge(delayMs: number): void {
+    const hedging = this.#hedging;
+    // Between two attempts, and where nothing was sent yet, there is nothing to help.
+    if (hedging === undefined || this.#isSettled || !this.#isPending) return;
+    const { observer } = this.settings.channel;
+    const attempt = 1 + (this.#repetition?.failed ?? 0) + ++hedging.sent;
+    if (this.policy.budget?.withdraw(this.clock.now()) === false) {
+      const event = { type: "resilience.retry.refused", policy: this.path, attempt, reason: "budget" } as const;
+      observer.emit(event);
+      return;
+    }
+    const event = { type: "resilience.hedge", policy: this.path, attempt } as const;
+    observer.emit(event);
+    const { onHeaders, onTrailers, signal: _signal, ...options } = this.#options;
+    let headers: Metadata | undefined;
+    let trailers: Metadata | undefined;
+    const hedge = new ClientCall(
+      this.settings,
+      { ...this.policy, retry: undefined, hedge: undefined, throttle: undefined, budget: undefined },
+      this.method,
+      this.#path,
+      {
+        ...options,
+        timeoutMs: Math.max(0, this.timeLeftMs),
+        metadata: this.#metadata ?? options.metadata,
+        onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
+        onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
+      },
+    );
+    hedge.#lead = { endpoint: this.#endpoint, previousAttempts: attempt - 1 };
+    hedging.running.add(hedge);
+    hedge.start(this.request).then(
+      response => {
+        hedging.running.delete(hedge);
+        if (!this.#settle()) return;
+        this.#lostToHedge();
+        if (headers !== undefined) onHeaders?.(headers);
+        if (trailers !== undefined) onTrailers?.(trailers);
+        this.#resolve?.(response);
+      },
+      (error: RpcError) => this.#hedgeFailed(hedging, hedge, error),
+    );
+    if (--hedging.left > 0) hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
+  }
+
+  /** A hedge has answered before the call's own attempt. */
+  #lostToHedge(): void {
+    const nowMs = this.clock.now();
+    // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
+    if (this.#isPending) this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    this.#attemptEnded("ignored", nowMs);
+    const permit = this.#throttlePermit;
+    if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
+  }
+
+  #hedgeFailed(hedging: Hedging, hedge: ClientCall, error: RpcError): void {
+    hedging.running.delete(hedge);
+    if (this.#isSettled) return;
+    // The others may still answer, unless they would say the same.
+    const isOthersTurn = this.#isPending || hedging.running.size > 0;
+    if (isOthersTurn && isWorthRepeating(this.policy, error, true)) return;
+    const failure = hedging.ownError ?? error;
+    this.#attemptEnded("ignored", this.clock.now());
+    markOutOfRetries(failure);
+    this.#end(failure);
   }
 
   /** Plans another attempt after a delay; `false`: there is none. */
@@ -573,6 +663,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#answerBegan = false;
     this.#unreached = 0;
     this.#hasWaitedForEndpoints = false;
+    this.#hedging?.timer?.cancel();
     this.#repetition.timer = this.clock.after(delayMs, () => this.#begin(this.clock.now()), true);
     return true;
   }
@@ -629,6 +720,11 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#isSettled = true;
     this.#timer?.cancel();
     this.#repetition?.timer?.cancel();
+    if (this.#hedging !== undefined) {
+      this.#hedging.timer?.cancel();
+      const lost = new RpcError("cancelled", "another attempt of the call has ended it");
+      for (const hedge of this.#hedging.running) hedge.#end(lost);
+    }
     if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
     // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
     const exchange = this.#exchange;
