@@ -394,6 +394,14 @@ test("a hedge that fails leaves the call to the attempt before it", async t => {
   assert.equal(attempts()[0]?.length, 2);
 });
 
+test("a burst of calls that wait for their first answers is not throttled", async t => {
+  const { client, platform } = await world(t, [after(50, "well"), after(50, "well")]);
+  const one = client();
+  const calls = Promise.all(Array.from({ length: 300 }, () => one.say({})));
+  await platform.clock.advance(500);
+  assert.equal((await calls).length, 300);
+});
+
 test("equal keys go to the same endpoint", async t => {
   const { channel, outcome, attempts } = await world(t, [() => "a", () => "b", () => "c"], {
     balancing: { rule: "ring_hash", hashBy: { field: "sentence" } },
