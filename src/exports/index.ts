@@ -18,7 +18,14 @@ export {
   type JwtOptions,
   jwt,
 } from "../calls/auth/index.ts";
-export { type Channel, type ChannelOptions, type ClientProtocol, createChannel } from "../calls/channel/index.ts";
+export {
+  type Channel,
+  type ChannelBalancing,
+  type ChannelOptions,
+  type ClientProtocol,
+  createChannel,
+  type HashBy,
+} from "../calls/channel/index.ts";
 export type { FetchHandler, FetchHandlerFailed } from "../calls/fetch/index.ts";
 export {
   type IdempotencyClaim,
@@ -41,7 +48,10 @@ export {
   type CallOptions,
   type CallRefused,
   type Client,
+  type ClientHedgeOptions,
   type ClientOptions,
+  type ClientPolicy,
+  type ClientRetryOptions,
   type CorsOptions,
   createClient,
   type Encoding,

@@ -52,6 +52,14 @@ test("twenty requests are always sent, and cancelled ones are no requests", () =
   assert.equal(other.probability(), 0);
 });
 
+test("a burst whose answers are still on their way is not throttled", () => {
+  const polite = throttle({ platform: virtualPlatform() });
+  const burst = Array.from({ length: 500 }, () => polite.acquire());
+  assert(burst.every(({ rejected }) => !rejected));
+  for (const admission of burst) (admission as Permit).success();
+  assert.equal(polite.probability(), 0);
+});
+
 interface Model {
   nowMs: number;
   requests: number[];
@@ -83,15 +91,14 @@ test("whatever is asked, settled and forgotten: the probability is that of the p
     step(`ask ${times} times`, (model, { polite }) => {
       for (let n = 0; n < times; n++) {
         const admission = polite.acquire();
-        model.requests.push(model.nowMs);
-        if (!admission.rejected) model.out.push(admission);
+        if (admission.rejected) model.requests.push(model.nowMs);
+        else model.out.push(admission);
       }
     });
   const settle = (outcome: Outcome, kind: FailureKind, times: number) =>
     step(`${times} end as ${outcome} ${kind}`, model => {
       for (const permit of model.out.splice(0, times)) {
-        // What is ignored is taken from the newest requests of the window.
-        if (outcome === "ignore" && recent(model, model.requests) > 0) model.requests.pop();
+        if (outcome !== "ignore") model.requests.push(model.nowMs);
         if (outcome === "success" || (outcome === "failure" && kind === "error")) model.accepts.push(model.nowMs);
         permit.settle(outcome, kind, Number.NaN);
         permit.success();

@@ -60,11 +60,16 @@ export class Throttle implements PermitOwner {
     return Math.max(0, (total - this.#factor * this.#window.total(accepts)) / (total + 1));
   }
 
-  /** Asks whether a request may be sent. Rejected ones count as requests too, as the rule wants it. */
+  /**
+   * Asks whether a request may be sent. Rejected ones count as requests too, as the rule wants it; sent ones when it is
+   * known how they went: a burst whose answers are still on their way is no sign of overload.
+   */
   acquire(nowMs = this.#clock.now()): Admission {
     const probability = this.probability(nowMs);
-    this.#window.add(nowMs, requests);
-    if (probability > 0 && this.#random.next() < probability) return new Rejection("throttled");
+    if (probability > 0 && this.#random.next() < probability) {
+      this.#window.add(nowMs, requests);
+      return new Rejection("throttled");
+    }
     return new Permit(this, 0, nowMs);
   }
 
@@ -75,9 +80,10 @@ export class Throttle implements PermitOwner {
 
   /** For permits. Work that was not sent, or was cancelled, is no request. */
   settle(permit: Permit, outcome: Outcome, kind: FailureKind, latencyMs: number): void {
+    if (outcome === "ignore") return;
     const nowMs = Number.isNaN(latencyMs) ? this.#clock.now() : permit.admittedAtMs + latencyMs;
-    if (outcome === "ignore") this.#window.remove(nowMs, requests);
-    else if (outcome === "success" || kind === "error") this.#window.add(nowMs, accepts);
+    this.#window.add(nowMs, requests);
+    if (outcome === "success" || kind === "error") this.#window.add(nowMs, accepts);
   }
 }
 

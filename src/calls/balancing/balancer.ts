@@ -1,7 +1,14 @@
 import { type Clock, type Observer, type Random, silentObserver } from "../../platform/index.ts";
 import { EndpointLoad } from "./endpoint-load.ts";
 import type { EndpointEjected, PanicChanged } from "./events.ts";
-import { type BalancingLimits, balancingLimits, checkedLimits, type EjectionLimits, ejectionLimits } from "./limits.ts";
+import {
+  type BalancingLimits,
+  balancingLimits,
+  checkedLimits,
+  type EjectionLimits,
+  ejectionLimits,
+  weightMax,
+} from "./limits.ts";
 import { Outlier } from "./outlier.ts";
 import { type BalancedEndpoint, type BalancingRule, type Picker, type PickHint, pickers } from "./pickers/index.ts";
 import { subset } from "./subset.ts";
@@ -39,6 +46,8 @@ export interface BalancedAddress {
   readonly zone?: string | undefined;
   /** @default true */
   readonly isReady?: boolean | undefined;
+  /** Who answers there: with another identity an address that stays is another endpoint, of which nothing is known. */
+  readonly identity?: unknown;
 }
 
 /** An endpoint in a balancer, with what is known of it and what the owner keeps beside it. */
@@ -48,24 +57,32 @@ export class BalancerEndpoint<T> implements BalancedEndpoint {
   readonly outlier: Outlier;
   /** The owner's: the connection pool of the address. */
   readonly owned: T;
+  readonly identity: unknown;
   weight = 1;
   zone: string | undefined;
   isReady = true;
 
-  constructor(key: string, load: EndpointLoad, outlier: Outlier, owned: T) {
+  constructor(key: string, load: EndpointLoad, outlier: Outlier, owned: T, identity?: unknown) {
     this.key = key;
     this.load = load;
     this.outlier = outlier;
     this.owned = owned;
+    this.identity = identity;
   }
 }
 
-/** What `channel.endpoints()` shows of one endpoint. */
+/**
+ * Whether an endpoint gets calls. `penalised`: it failed, and gets one a second; `ejected`: none for a while; `unused`: it
+ * is outside of this client's subset; `not_ready`: its registry says so.
+ */
+export type EndpointState = "ready" | "penalised" | "ejected" | "not_ready" | "unused";
+
+/** What balancing knows of one endpoint. */
 export interface EndpointView {
   readonly address: string;
   readonly weight: number;
   readonly zone: string | undefined;
-  readonly state: "ready" | "not_ready" | "ejected" | "penalised";
+  readonly state: EndpointState;
   /** Calls under way. */
   readonly pending: number;
   /** Moving average of its latency in milliseconds; `undefined`: nothing is known. */
@@ -128,14 +145,19 @@ export class Balancer<T> {
     const nowMs = this.#context.clock.now();
     const joinedMs = this.#endpoints.size === 0 ? Number.NEGATIVE_INFINITY : nowMs;
     const gone = new Map(this.#endpoints);
-    for (const { key, weight = 1, zone, isReady = true } of addresses) {
+    const replaced: BalancerEndpoint<T>[] = [];
+    for (const { key, weight = 1, zone, isReady = true, identity } of addresses) {
       let endpoint = this.#endpoints.get(key);
-      if (endpoint === undefined) {
+      if (endpoint === undefined || endpoint.identity !== identity) {
         const load = new EndpointLoad(this.#limits, joinedMs);
-        endpoint = new BalancerEndpoint(key, load, new Outlier(this.#ejection ?? ejectionLimits), own(key));
+        const outlier = new Outlier(this.#ejection ?? ejectionLimits);
+        const before = endpoint;
+        endpoint = new BalancerEndpoint(key, load, outlier, own(key), identity);
         this.#endpoints.set(key, endpoint);
+        if (before !== undefined) replaced.push(before);
       }
-      endpoint.weight = Number.isFinite(weight) && weight > 0 ? weight : 1;
+      endpoint.weight =
+        Number.isFinite(weight) && weight > 0 ? Math.min(Math.max(weight, 1 / weightMax), weightMax) : 1;
       endpoint.zone = zone;
       endpoint.isReady = isReady;
       gone.delete(key);
@@ -143,20 +165,34 @@ export class Balancer<T> {
     for (const key of gone.keys()) this.#endpoints.delete(key);
     this.#used = subset([...this.#endpoints.values()], this.#client, this.#limits.subsetMax);
     this.#refresh(nowMs);
-    return [...gone.values()];
+    return [...gone.values(), ...replaced];
   }
 
-  /** The endpoint for a call; `undefined` when there is none at all. Hot path: allocates nothing. */
-  pick(hint?: PickHint<BalancerEndpoint<T>>): BalancerEndpoint<T> | undefined {
-    const nowMs = this.#context.clock.now();
+  /** The endpoint of an address. */
+  get(key: string): BalancerEndpoint<T> | undefined {
+    return this.#endpoints.get(key);
+  }
+
+  /** So few endpoints are usable that all of them are used. */
+  get isPanicking(): boolean {
+    return this.#isPanicking;
+  }
+
+  /**
+   * The endpoint for a call; `undefined` when there is none at all. Hot path: allocates nothing.
+   * @param nowMs monotonic time, where it was read already
+   */
+  pick(
+    hint?: PickHint<BalancerEndpoint<T>>,
+    nowMs: number = this.#context.clock.now(),
+  ): BalancerEndpoint<T> | undefined {
     if (nowMs >= this.#nextReturnMs) this.#refresh(nowMs);
     const local = this.#local;
     const staysLocal = local !== undefined && (this.#localShare >= 1 || this.#context.random.next() < this.#localShare);
     return (staysLocal ? local : (this.#remote ?? local))?.pick(nowMs, hint);
   }
 
-  succeeded(endpoint: BalancerEndpoint<T>, latencyMs: number): void {
-    const nowMs = this.#context.clock.now();
+  succeeded(endpoint: BalancerEndpoint<T>, latencyMs: number, nowMs: number = this.#context.clock.now()): void {
     endpoint.load.succeeded(nowMs, latencyMs);
     if (this.#ejection !== undefined) endpoint.outlier.succeeded(nowMs);
   }
@@ -166,9 +202,16 @@ export class Balancer<T> {
    * @param pushbackMs how long the server asked to be left alone
    * @param cause one object for all calls that failed by one event, such as the loss of their connection
    */
-  failed(endpoint: BalancerEndpoint<T>, latencyMs: number, pushbackMs = 0, cause?: unknown): void {
-    const nowMs = this.#context.clock.now();
+  failed(
+    endpoint: BalancerEndpoint<T>,
+    latencyMs: number,
+    pushbackMs = 0,
+    cause?: unknown,
+    nowMs: number = this.#context.clock.now(),
+  ): void {
     if (!endpoint.load.failed(nowMs, latencyMs, pushbackMs, cause)) return;
+    // One that has left the list is left out already.
+    if (this.#endpoints.get(endpoint.key) !== endpoint) return;
     if (this.#ejection === undefined || !endpoint.outlier.failed(nowMs) || !this.#mayEject(nowMs)) return;
     const forMs = endpoint.outlier.eject(nowMs);
     const { target } = this.#context;
@@ -186,19 +229,24 @@ export class Balancer<T> {
   }
 
   endpoints(): readonly EndpointView[] {
+    return this.#used.map(endpoint => this.view(endpoint));
+  }
+
+  /** One endpoint as it is now. */
+  view(endpoint: BalancerEndpoint<T>): EndpointView {
+    const { key, weight, zone, load } = endpoint;
     const nowMs = this.#context.clock.now();
-    return this.#used.map(({ key, weight, zone, isReady, load, outlier }) => {
-      const latencyMs = load.costMs(nowMs);
-      const isPenalised = load.isPenalised(nowMs);
-      return {
-        address: key,
-        weight,
-        zone,
-        state: !isReady ? "not_ready" : outlier.isEjected(nowMs) ? "ejected" : isPenalised ? "penalised" : "ready",
-        pending: load.pending,
-        latencyMs: latencyMs < 0 || isPenalised ? undefined : latencyMs,
-      };
-    });
+    const latencyMs = load.costMs(nowMs);
+    const isKnown = latencyMs >= 0 && !load.isPenalised(nowMs);
+    const state = this.#state(endpoint, nowMs);
+    return { address: key, weight, zone, state, pending: load.pending, latencyMs: isKnown ? latencyMs : undefined };
+  }
+
+  #state(endpoint: BalancerEndpoint<T>, nowMs: number): EndpointState {
+    if (!endpoint.isReady) return "not_ready";
+    if (!this.#used.includes(endpoint)) return "unused";
+    if (endpoint.outlier.isEjected(nowMs)) return "ejected";
+    return endpoint.load.isPenalised(nowMs) ? "penalised" : "ready";
   }
 
   #mayEject(nowMs: number): boolean {

@@ -57,7 +57,7 @@ export class EndpointLoad {
     if (latency > this.#costMs) {
       this.#costMs = latency;
     } else {
-      const kept = Math.exp(-(nowMs - this.#stampMs) / this.#limits.latencyDecayMs);
+      const kept = keptAfter(nowMs - this.#stampMs, this.#limits.latencyDecayMs);
       this.#costMs = this.#costMs * kept + latency * (1 - kept);
     }
     this.#stampMs = nowMs;
@@ -110,9 +110,11 @@ export class EndpointLoad {
   costMs(nowMs: number): number {
     if (nowMs < this.#penalisedUntilMs) return Math.max(this.#penaltyMs, this.#pushbackMs);
     if (this.#costMs < 0) return -1;
-    const idle = Math.exp(-(nowMs - this.#stampMs) / this.#limits.latencyDecayMs);
-    const failing = this.#failing * Math.exp(-(nowMs - this.#failingStampMs) / this.#limits.latencyDecayMs);
-    return Math.max(this.#costMs * idle, costFloorMs) / (1 - Math.min(failing, failingMax));
+    const idle = keptAfter(nowMs - this.#stampMs, this.#limits.latencyDecayMs);
+    const costMs = Math.max(this.#costMs * idle, costFloorMs);
+    if (this.#failing === 0) return costMs;
+    const failing = this.#failing * keptAfter(nowMs - this.#failingStampMs, this.#limits.latencyDecayMs);
+    return costMs / (1 - Math.min(failing, failingMax));
   }
 
   /** The share of its weight that the endpoint takes: it grows while it is new. */
@@ -126,9 +128,15 @@ export class EndpointLoad {
   #countFailing(nowMs: number, sample: 0 | 1): void {
     if (sample === 0 && this.#failing === 0) return;
     // A call weighs at least a tenth, so that the first few say something.
-    const kept = Math.min(Math.exp(-(nowMs - this.#failingStampMs) / this.#limits.latencyDecayMs), 0.9);
+    const kept = Math.min(keptAfter(nowMs - this.#failingStampMs, this.#limits.latencyDecayMs), 0.9);
     this.#failing = this.#failing * kept + sample * (1 - kept);
     if (this.#failing < 0.001) this.#failing = 0;
     this.#failingStampMs = nowMs;
   }
+}
+
+/** e^(−elapsed ÷ decay). Under load little time passes from call to call, and two terms of the series are exact enough. */
+function keptAfter(elapsedMs: number, decayMs: number): number {
+  const passed = elapsedMs / decayMs;
+  return passed >= 0 && passed < 0.001 ? 1 - passed + (passed * passed) / 2 : Math.exp(-passed);
 }

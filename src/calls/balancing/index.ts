@@ -8,6 +8,7 @@ export {
   type BalancerContext,
   BalancerEndpoint,
   type BalancingOptions,
+  type EndpointState,
   type EndpointView,
 } from "./balancer.ts";
 export type { EndpointEjected, PanicChanged } from "./events.ts";

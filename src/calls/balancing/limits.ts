@@ -53,6 +53,9 @@ export const ejectionLimits: EjectionLimits = {
   panicShare: 0.5,
 };
 
+/** Weights that a registry may give, so that their sums and products stay numbers; its inverse is the least. */
+export const weightMax = 1_000_000_000;
+
 /** Share of its weight that an endpoint begins with in its slow start. */
 export const slowStartShareMin = 0.1;
 

@@ -7,6 +7,7 @@ import {
   type TlsClientOptions,
 } from "../../platform/index.ts";
 import { ExchangeError, HeaderField, openPool } from "../../wire/index.ts";
+import type { BalancingOptions } from "../balancing/index.ts";
 import {
   createResolver,
   type DiscoveryOptions,
@@ -17,11 +18,18 @@ import {
 } from "../discovery/index.ts";
 import type { Endpoint, EndpointView } from "./endpoint.ts";
 import { EndpointSet } from "./endpoint-set.ts";
+import { type HashBy, hashByOption } from "./hash-by.ts";
 import { unresolvedCallsMax } from "./limits.ts";
-import { type CallOutcome, type PickedCall, type Picker, RoundRobinPicker } from "./picker.ts";
+import { type CallOutcome, type PickedCall, Picker } from "./picker.ts";
+import { TargetGuards } from "./target-guards.ts";
 
 /** What a channel speaks. gRPC needs HTTP/2; the others work with every version and through proxies. */
 export type ClientProtocol = "grpc" | "grpc-web" | "connect";
+
+export interface ChannelBalancing extends BalancingOptions {
+  /** What calls of rule `ring_hash` are told apart by: those with equal values go to the same endpoint. */
+  readonly hashBy?: HashBy | undefined;
+}
 
 export interface ChannelOptions {
   /** @default "grpc" */
@@ -35,6 +43,8 @@ export interface ChannelOptions {
   readonly tls?: TlsClientOptions | undefined;
   /** How the target is resolved. */
   readonly discovery?: DiscoveryOptions | undefined;
+  /** How calls are spread over the endpoints, and when one is left out. @default where the answer should come first */
+  readonly balancing?: ChannelBalancing | undefined;
   readonly platform?: Platform | undefined;
   readonly observer?: Observer | undefined;
 }
@@ -49,7 +59,10 @@ export class Channel implements AsyncDisposable {
   readonly target: string;
   readonly protocol: ClientProtocol;
   readonly platform: Platform;
+  readonly observer: Observer;
   readonly scheme: HeaderField;
+  /** What calls are told apart by. */
+  readonly hashBy: HashBy | undefined;
   readonly #service: string;
   readonly #resolver: Resolver;
   readonly #endpoints: EndpointSet;
@@ -59,6 +72,7 @@ export class Channel implements AsyncDisposable {
   /** Why nothing is known, after a resolution that failed. */
   #failure: ServiceDiscoveryError | undefined;
   #isResolved = false;
+  #guards: TargetGuards | undefined;
   /** Calls that wait for the first endpoints. */
   #waiting: { resolve(): void; reject(error: unknown): void }[] = [];
 
@@ -74,11 +88,14 @@ export class Channel implements AsyncDisposable {
     this.target = target;
     this.protocol = protocol;
     this.platform = platform;
+    this.observer = observer;
     this.scheme = new HeaderField(":scheme", tls === undefined ? "http" : "https");
     const parsed = parseTarget(target);
     this.#service = parsed.service;
     this.#resolver = createResolver(parsed, options.discovery ?? {}, { platform, observer });
-    this.#picker = new RoundRobinPicker(platform.random.below(1_024));
+    const { hashBy, ...balancing } = options.balancing ?? {};
+    this.hashBy = hashByOption(hashBy, balancing.rule);
+    this.#picker = new Picker(balancing, { target, clock: platform.clock, random: platform.random, observer });
     this.#endpoints = new EndpointSet(parsed, (host, port, serverName) =>
       openPool({
         host,
@@ -95,9 +112,9 @@ export class Channel implements AsyncDisposable {
    * The endpoint for the next call; `undefined` when none is known, and `resolved` tells why or when. Hot path: no promise
    * once endpoints are known.
    */
-  pick(call?: PickedCall): Endpoint | undefined {
+  pick(call?: PickedCall, nowMs: number = this.platform.clock.now()): Endpoint | undefined {
     if (!this.#isStarted) this.#start();
-    return this.#picker.pick(call);
+    return this.#picker.pick(call, nowMs);
   }
 
   /**
@@ -120,9 +137,21 @@ export class Channel implements AsyncDisposable {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  /** A connection could not be made, or was lost: the endpoints that are known may be out of date. */
+  /** A connection was lost: the endpoints that are known may be out of date. */
   connectionFailed(): void {
     if (!this.#isClosed) this.#resolver.resolveNow();
+  }
+
+  /** A connection to an endpoint could not be made. */
+  unreachable(endpoint: Endpoint, error: ExchangeError): void {
+    if (isRefusal(error)) endpoint.wasRefused = true;
+    this.connectionFailed();
+  }
+
+  /** What guards the target as a whole. Made when the first client asks. */
+  get guards(): TargetGuards {
+    this.#guards ??= new TargetGuards(this.target, this.platform);
+    return this.#guards;
   }
 
   /** How many endpoints are known. */
@@ -130,19 +159,36 @@ export class Channel implements AsyncDisposable {
     return this.#endpoints.size;
   }
 
-  /** Whether anybody wants to hear of outcomes; where not, calls need not take their time. */
-  get watchesOutcomes(): boolean {
-    return this.#picker.settled !== undefined;
+  /** So few endpoints are usable that all of them are used. */
+  get isPanicking(): boolean {
+    return this.#picker.isPanicking;
   }
 
-  /** A call that was sent to an endpoint has ended. */
-  settled(endpoint: Endpoint, latencyMs: number, outcome: CallOutcome): void {
-    this.#picker.settled?.(endpoint, latencyMs, outcome);
+  /** A call goes to an endpoint that was picked; `settled` must follow exactly once. */
+  begun(endpoint: Endpoint): void {
+    this.#picker.begun(endpoint);
+  }
+
+  /**
+   * A call that had begun at an endpoint has ended.
+   * @param latencyMs from its beginning
+   * @param pushbackMs how long the server asked to be left alone
+   * @param cause one object for all calls that failed by one event, such as the loss of their connection
+   */
+  settled(
+    endpoint: Endpoint,
+    latencyMs: number,
+    outcome: CallOutcome,
+    nowMs: number = this.platform.clock.now(),
+    pushbackMs = 0,
+    cause?: unknown,
+  ): void {
+    this.#picker.settled(endpoint, latencyMs, outcome, nowMs, pushbackMs, cause);
   }
 
   /** The endpoints as they are known now. Empty before the first call. */
   endpoints(): readonly EndpointView[] {
-    return this.#endpoints.views();
+    return this.#endpoints.views(endpoint => this.#picker.view(endpoint));
   }
 
   /** Lets running calls finish, then closes the connections. */
@@ -209,6 +255,14 @@ export class Channel implements AsyncDisposable {
   #closedError(): ExchangeError {
     return new ExchangeError("draining", `the channel to ${this.target} is closed`, { unprocessed: true });
   }
+}
+
+/** Whether nothing listens at the address: the process there has ended. */
+function isRefusal(error: ExchangeError): boolean {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    if ("code" in at && at.code === "ECONNREFUSED") return true;
+  }
+  return false;
 }
 
 /** A channel to a target, for one or several clients. @throws TypeError for a target that does not parse */

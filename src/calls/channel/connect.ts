@@ -28,7 +28,11 @@ export async function connect(channel: Channel, signal: AbortSignal, picked?: En
       if (!(error instanceof ExchangeError)) throw error;
       // A pool that is closed belongs to an endpoint that has left the list meanwhile.
       const hasLeft = endpoint.pool.isClosed;
-      if (error.reason === "connection") channel.connectionFailed();
+      if (error.reason === "connection") {
+        channel.begun(endpoint);
+        channel.settled(endpoint, 0, "failure", undefined, 0, error);
+        channel.unreachable(endpoint, error);
+      }
       if (unreached >= channel.size || !(hasLeft || error.reason === "connection")) throw error;
       const next = channel.pick({ failedEndpoint: endpoint });
       if (next === undefined || next === endpoint || next.pool.isBackingOff) throw error;

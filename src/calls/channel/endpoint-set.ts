@@ -11,6 +11,8 @@ class SetEndpoint implements Endpoint {
   readonly authority: HeaderField;
   readonly pool: ConnectionPool;
   resolved: ResolvedEndpoint;
+  balanced: Endpoint["balanced"] = undefined;
+  wasRefused = false;
 
   constructor(key: string, authority: HeaderField, pool: ConnectionPool, resolved: ResolvedEndpoint) {
     this.key = key;
@@ -58,8 +60,13 @@ export class EndpointSet {
     return [...this.#byKey.values()];
   }
 
-  views(): readonly EndpointView[] {
-    return Array.from(this.#byKey.values(), ({ pool, resolved }) => ({
+  /** @param balanceOf what balancing knows of an endpoint */
+  views(balanceOf: (endpoint: Endpoint) => Pick<EndpointView, "state" | "latencyMs">): readonly EndpointView[] {
+    return Array.from(this.#byKey.values(), endpoint => this.#view(endpoint, balanceOf(endpoint)));
+  }
+
+  #view({ pool, resolved }: Endpoint, balance: Pick<EndpointView, "state" | "latencyMs">): EndpointView {
+    return {
       address: resolved.address,
       port: resolved.port,
       weight: resolved.weight,
@@ -70,7 +77,9 @@ export class EndpointSet {
       connections: pool.connections,
       activeCalls: pool.activeExchanges,
       isBackingOff: pool.isBackingOff,
-    }));
+      state: balance.state,
+      latencyMs: balance.latencyMs,
+    };
   }
 
   async drain(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { ConnectionPool, HeaderField } from "../../wire/index.ts";
+import type { BalancerEndpoint, EndpointState } from "../balancing/index.ts";
 import type { ResolvedEndpoint } from "../discovery/index.ts";
 
 /**
@@ -12,6 +13,10 @@ export interface Endpoint {
   readonly pool: ConnectionPool;
   /** What the resolver says of it now: weight, zone, health. */
   readonly resolved: ResolvedEndpoint;
+  /** A slot for the picker: what balancing knows of the endpoint. */
+  balanced: BalancerEndpoint<Endpoint> | undefined;
+  /** The last connection was refused: whoever answers next is another process. */
+  wasRefused: boolean;
 }
 
 /** What `channel.endpoints()` shows of one. */
@@ -30,4 +35,8 @@ export interface EndpointView {
   readonly activeCalls: number;
   /** The last connection attempt failed, and the next one waits. */
   readonly isBackingOff: boolean;
+  /** Whether it gets calls. */
+  readonly state: EndpointState;
+  /** Moving average of its latency in milliseconds; `undefined`: nothing is known. */
+  readonly latencyMs: number | undefined;
 }

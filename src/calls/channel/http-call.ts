@@ -1,4 +1,4 @@
-import { RpcError } from "../../errors/index.ts";
+import { isRpcError, RpcError } from "../../errors/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
@@ -11,6 +11,7 @@ import { connect } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { transparentRetries } from "./limits.ts";
+import type { CallOutcome } from "./picker.ts";
 import { ResponseBody } from "./response-body.ts";
 
 /**
@@ -71,6 +72,8 @@ class HttpExchange implements ResponseReceiver {
   #exchange: ClientExchange | undefined;
   #body: ResponseBody | undefined;
   #sentAtMs = 0;
+  /** Its endpoint has not been told yet how it went. */
+  #isPending = false;
   #writable: (() => void) | undefined;
   #isUploading = false;
   answerBegan = false;
@@ -103,6 +106,8 @@ class HttpExchange implements ResponseReceiver {
     };
     const exchange = connection.request(head, fields, this, isEmpty);
     this.#exchange = exchange;
+    this.#channel.begun(this.#endpoint);
+    this.#isPending = true;
     signal.addEventListener("abort", this.#aborted, { once: true });
     if (body instanceof Uint8Array) exchange.sendData(body, true);
     else if (body !== undefined) void this.#upload(exchange, body);
@@ -174,7 +179,7 @@ class HttpExchange implements ResponseReceiver {
 
   aborted(error: ExchangeError): void {
     if (error.reason === "connection") this.#channel.connectionFailed();
-    if (this.#body === undefined) this.#settled("failure");
+    this.#settled("failure", error.reason === "connection" ? error : undefined);
     this.#body?.fail(callError(error, this.#channel.target, this.#request));
     this.#response.reject(error);
     this.#over();
@@ -189,6 +194,8 @@ class HttpExchange implements ResponseReceiver {
 
   /** The caller, the deadline or the body of the request ended it. */
   #fail(error: unknown): void {
+    // No answer in time is the endpoint's fault; whatever else ends a request before its answer is the caller's.
+    this.#settled(isRpcError(error, "deadline_exceeded") ? "failure" : "ignored");
     this.#response.reject(error);
     this.#body?.fail(error);
     const exchange = this.#exchange;
@@ -197,9 +204,11 @@ class HttpExchange implements ResponseReceiver {
     this.#stopUpload();
   }
 
-  #settled(outcome: "success" | "failure"): void {
-    if (!this.#channel.watchesOutcomes) return;
-    this.#channel.settled(this.#endpoint, this.#channel.platform.clock.now() - this.#sentAtMs, outcome);
+  #settled(outcome: CallOutcome, cause?: unknown): void {
+    if (!this.#isPending) return;
+    this.#isPending = false;
+    const nowMs = this.#channel.platform.clock.now();
+    this.#channel.settled(this.#endpoint, nowMs - this.#sentAtMs, outcome, nowMs, 0, cause);
   }
 
   #over(): void {

@@ -1,47 +1,115 @@
-import type { Endpoint } from "./endpoint.ts";
+import { Balancer, type BalancerContext, type BalancerEndpoint, type BalancingOptions } from "../balancing/index.ts";
+import type { Endpoint, EndpointView } from "./endpoint.ts";
 
 /** What a picker may know of the call that it picks for. */
 export interface PickedCall {
   /** The endpoint that failed this call before; better avoided. */
   readonly failedEndpoint?: Endpoint | undefined;
+  /** Calls with equal keys go to the same endpoint, where the rule looks at it. */
+  readonly hashKey?: string | undefined;
 }
 
 /** How a call at an endpoint went. `ignored` says nothing of the endpoint: the caller gave up, the request was wrong. */
 export type CallOutcome = "success" | "failure" | "ignored";
 
-/** Spreads the calls of a channel over its endpoints: the seam between resolving and connecting. */
-export interface Picker {
-  /** The endpoints as they are from now on. Objects of endpoints that stay are the same. */
-  update(endpoints: readonly Endpoint[]): void;
-  /** The endpoint for a call; `undefined` when there are none. Hot path: no promise, no allocation. */
-  pick(call?: PickedCall): Endpoint | undefined;
-  /** A call that was sent has ended. Where it is absent, nobody takes the time of calls. */
-  settled?(endpoint: Endpoint, latencyMs: number, outcome: CallOutcome): void;
-}
+/** Picks that may lead to an endpoint which cannot be reached before the list is gone through. */
+const reachableTries = 3;
 
-/** Endpoints take turns; those that cannot be reached are passed over while there are others. */
-export class RoundRobinPicker implements Picker {
+/**
+ * Spreads the calls of a channel over its endpoints by a {@link Balancer}: the seam between resolving and connecting. Those
+ * that cannot be reached at the moment are passed over while there are others.
+ */
+export class Picker {
+  readonly #balancer: Balancer<Endpoint>;
   #endpoints: readonly Endpoint[] = [];
-  #next: number;
+  /** Used again for each pick. */
+  readonly #hint: { avoid: BalancerEndpoint<Endpoint> | undefined; hashKey: string | undefined } = {
+    avoid: undefined,
+    hashKey: undefined,
+  };
 
-  /** @param first where the turns begin; random, so that the clients of a service do not all begin at its first endpoint */
-  constructor(first: number) {
-    this.#next = first;
+  /** @throws RangeError, TypeError naming the option that cannot be */
+  constructor(options: BalancingOptions, context: BalancerContext) {
+    this.#balancer = new Balancer(options, context);
   }
 
+  /** Half of the endpoints and more are not usable, so that all are used. */
+  get isPanicking(): boolean {
+    return this.#balancer.isPanicking;
+  }
+
+  /** The endpoints as they are from now on. Objects of endpoints that stay are the same. */
   update(endpoints: readonly Endpoint[]): void {
     this.#endpoints = endpoints;
+    const byKey = new Map(endpoints.map(endpoint => [endpoint.key, endpoint]));
+    const addresses = endpoints.map(endpoint => ({
+      key: endpoint.key,
+      weight: endpoint.resolved.weight,
+      zone: endpoint.resolved.zone,
+      isReady: endpoint.resolved.health === "ready",
+      identity: endpoint,
+    }));
+    this.#balancer.update(addresses, key => byKey.get(key) as Endpoint); // keys of the list itself
+    for (const endpoint of endpoints) endpoint.balanced = this.#balancer.get(endpoint.key);
   }
 
-  pick(call?: PickedCall): Endpoint | undefined {
-    const endpoints = this.#endpoints;
-    const { length } = endpoints;
-    const avoided = length > 1 ? call?.failedEndpoint : undefined;
-    for (let tries = 0; tries < length; tries++) {
-      this.#next = (this.#next + 1) % length;
-      const endpoint = endpoints[this.#next];
-      if (endpoint !== undefined && endpoint !== avoided && !endpoint.pool.isBackingOff) return endpoint;
+  /** The endpoint for a call; `undefined` when there are none. Hot path: no promise, no allocation. */
+  pick(call: PickedCall | undefined, nowMs: number): Endpoint | undefined {
+    const hint = this.#hint;
+    hint.avoid = call?.failedEndpoint?.balanced;
+    hint.hashKey = call?.hashKey;
+    const picked = this.#balancer.pick(hint, nowMs);
+    if (picked === undefined) return undefined;
+    return picked.owned.pool.isBackingOff ? this.#reachable(picked, nowMs) : picked.owned;
+  }
+
+  /** A call goes to an endpoint; it is told how it went exactly once. */
+  begun(endpoint: Endpoint): void {
+    endpoint.balanced?.load.begun();
+  }
+
+  /**
+   * A call that had begun has ended.
+   * @param pushbackMs how long the server asked to be left alone
+   * @param cause one object for all calls that failed by one event, such as the loss of their connection
+   */
+  settled(
+    endpoint: Endpoint,
+    latencyMs: number,
+    outcome: CallOutcome,
+    nowMs: number,
+    pushbackMs: number,
+    cause: unknown,
+  ): void {
+    const { balanced } = endpoint;
+    if (balanced === undefined) return;
+    if (outcome === "success") {
+      if (endpoint.wasRefused) this.#restarted(endpoint, balanced);
+      this.#balancer.succeeded(balanced, latencyMs, nowMs);
+    } else if (outcome === "failure") this.#balancer.failed(balanced, latencyMs, pushbackMs, cause, nowMs);
+    else balanced.load.released();
+  }
+
+  /** What is known of an endpoint. */
+  view(endpoint: Endpoint): Pick<EndpointView, "state" | "latencyMs"> {
+    const { balanced } = endpoint;
+    return balanced === undefined ? { state: "unused", latencyMs: undefined } : this.#balancer.view(balanced);
+  }
+
+  #restarted(endpoint: Endpoint, balanced: BalancerEndpoint<Endpoint>): void {
+    endpoint.wasRefused = false;
+    this.#balancer.restarted(balanced);
+  }
+
+  #reachable(unreachable: BalancerEndpoint<Endpoint>, nowMs: number): Endpoint {
+    const hint = this.#hint;
+    const { avoid } = hint;
+    for (let tries = 0; tries < reachableTries; tries++) {
+      hint.avoid = unreachable;
+      const picked = this.#balancer.pick(hint, nowMs);
+      if (picked !== undefined && picked !== avoid && !picked.owned.pool.isBackingOff) return picked.owned;
     }
-    return endpoints[this.#next % length];
+    const isReachable = ({ balanced, pool }: Endpoint) => balanced !== avoid && !pool.isBackingOff;
+    return this.#endpoints.find(isReachable) ?? unreachable.owned;
   }
 }

@@ -1,6 +1,7 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { contextValue, type Timer } from "../../platform/index.ts";
+import { failureKind, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
@@ -17,13 +18,17 @@ import {
   type PickedCall,
   transparentRetries,
 } from "../channel/index.ts";
-import { CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
+import { type Call, CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
+import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
-import type { RpcLimits } from "./limits.ts";
+import { hashKeyOf } from "./hash-key.ts";
+import { type HedgeLead, Hedging } from "./hedging.ts";
+import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
+import { type FailedCall, previousAttempts, previousAttemptsName, Repetition } from "./repetition.ts";
 
 export interface CallOptions {
   /** Milliseconds until the deadline. @default what is left of the call that is being served, otherwise 30,000 (unary) */
@@ -34,6 +39,12 @@ export interface CallOptions {
   readonly compression?: Encoding | "identity" | undefined;
   /** With `compression`: which messages. @default all that are not smaller than the client's `compressBytesMin` */
   readonly compressIf?: ((message: object) => boolean) | undefined;
+  /**
+   * `false`: the call is not repeated, unless the server certainly did not act upon it. `true`: repeating it does no harm,
+   * whatever the contract says of its method. @default the contract's `idempotency_level`
+   */
+  readonly retry?: boolean | undefined;
+  /** Called again when the call is repeated. */
   readonly onHeaders?: ((headers: Metadata) => void) | undefined;
   readonly onTrailers?: ((trailers: Metadata) => void) | undefined;
 }
@@ -66,20 +77,22 @@ export interface ClientWire {
 
 const post = new HeaderField(":method", "POST");
 
-/** Codes that say something of the endpoint; the others are about the request, or the caller gave up. */
+/** Codes that say something of the endpoint; the others are answers, are about the request, or the caller gave up. */
 const endpointFailures: ReadonlySet<string> = new Set([
   "unknown",
   "deadline_exceeded",
-  "resource_exhausted",
   "internal",
   "unavailable",
   "data_loss",
 ]);
 
 /** One call on the client: deadline, cancellation, messages and outcome; a {@link ClientWire} speaks the protocol. */
-export class ClientCall extends CallState implements ResponseReceiver, PickedCall {
+export class ClientCall extends CallState implements ResponseReceiver, PickedCall, FailedCall {
   override readonly side = "client";
   readonly settings: ClientSettings;
+  readonly policy: CallPolicy;
+  /** The call that this one is made for. */
+  served: Call | undefined;
   readonly #options: CallOptions;
   readonly #path: HeaderField;
   #metadata: Metadata | undefined;
@@ -95,20 +108,33 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   /** Bytes of the chunk at hand that still count against the peer's window. */
   #unpaid = 0;
   #isSettled = false;
-  #attempts = 0;
+  /** How often it was sent without asking the policy, after the first time. */
+  #transparentRetries = 0;
+  /** Grows with every attempt, so that what comes late for an earlier one is known. */
+  #round = 0;
+  #attemptTimer: Timer | undefined;
+  #repetition: Repetition | undefined;
+  #hedging: Hedging | undefined;
+  /** Set where this call is a hedge. */
+  #lead: HedgeLead | undefined;
+  #throttlePermit: Permit | undefined;
+  #breakerPermit: Permit | undefined;
   /** Endpoints that no connection could be had to, for this call. */
   #unreached = 0;
   #hasWaitedForEndpoints = false;
-  #sentAtMs = Number.NaN;
+  /** Its endpoint counts the call as pending. */
+  #isPending = false;
+  #sentAtMs = 0;
   #requestIsUsed = false;
   #queue: MessageQueue | undefined;
   #resolve: ((response: unknown) => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(settings: ClientSettings, method: Method, path: HeaderField, options: CallOptions) {
+  constructor(settings: ClientSettings, policy: CallPolicy, method: Method, path: HeaderField, options: CallOptions) {
     super(method, settings.channel.protocol, settings.channel.platform.clock);
     this.settings = settings;
+    this.policy = policy;
     this.#options = options;
     this.#path = path;
   }
@@ -131,6 +157,24 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     return this.#isSettled;
   }
 
+  get channel(): Channel {
+    return this.settings.channel;
+  }
+
+  get path(): string {
+    return this.method.path;
+  }
+
+  get isIdempotent(): boolean {
+    return this.#options.retry ?? this.policy.isIdempotent;
+  }
+
+  /** Calls with equal keys go to the same endpoint, where the channel's rule looks at it. */
+  get hashKey(): string | undefined {
+    const { hashBy } = this.settings.channel;
+    return hashBy === undefined ? undefined : hashKeyOf(hashBy, this);
+  }
+
   /** How messages of this call are compressed, `undefined`: not at all. */
   get compression(): Encoding | undefined {
     const chosen = this.#options.compression ?? this.settings.compression;
@@ -144,7 +188,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   start(request: unknown): Promise<unknown> {
     this.request = request;
     if (this.#options.metadata !== undefined) this.#metadata ??= new Metadata(this.#options.metadata);
-    this.#setDeadline();
+    const nowMs = this.clock.now();
+    this.#setDeadline(nowMs);
     const promise = new Promise<unknown>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -152,17 +197,22 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     if (responseIsStream(this.method.kind)) {
       this.#queue = new MessageQueue(
         bytes => this.#exchange?.consumed(bytes),
-        () => this.fail(new RpcError("cancelled", "the caller stopped reading")),
+        () => this.#end(new RpcError("cancelled", "the caller stopped reading")),
       );
       this.#resolve?.(this.#queue);
     }
     this.#watchSignal();
-    if (!this.#isSettled) this.#begin();
+    if (!this.#isSettled && this.#isAdmitted(nowMs)) this.#begin(nowMs);
+    if (this.policy.hedge !== undefined && !this.#isSettled) this.#planHedges(nowMs);
     return promise;
   }
 
-  #setDeadline(): void {
-    const inherited = contextValue(currentCall)?.timeLeftMs ?? Number.POSITIVE_INFINITY;
+  #setDeadline(nowMs: number): void {
+    this.served = contextValue(currentCall);
+    const leftMs = this.served?.timeLeftMs ?? Number.POSITIVE_INFINITY;
+    // The answer must come while there is still time to pass it on.
+    const inherited =
+      leftMs === Number.POSITIVE_INFINITY ? leftMs : leftMs - Math.min(hopMarginMs, Math.abs(leftMs) * hopMarginShare);
     const { timeoutMs } = this.#options;
     if (timeoutMs !== undefined && !(timeoutMs >= 0)) {
       throw new TypeError(`timeoutMs is ${timeoutMs}; it must be 0 or more`);
@@ -173,31 +223,62 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       (this.method.kind === "unary" ? this.settings.limits.defaultTimeoutMs : Number.POSITIVE_INFINITY);
     const grantedMs = Math.min(own, inherited);
     if (grantedMs === Number.POSITIVE_INFINITY) return;
-    this.deadlineAt = this.clock.now() + grantedMs;
-    this.#timer = this.clock.after(grantedMs, () =>
-      this.fail(new RpcError("deadline_exceeded", `${this.method.path} took longer than its deadline`)),
-    );
+    this.deadlineAt = nowMs + grantedMs;
+    this.#timer = this.clock.after(grantedMs, () => {
+      const options = { cause: this.#repetition?.lastError };
+      this.#end(new RpcError("deadline_exceeded", `${this.method.path} took longer than its deadline`, options));
+    });
+  }
+
+  /** Asks the guards of the target; where they refuse, the call has ended. */
+  #isAdmitted(nowMs: number): boolean {
+    const { throttle, budget } = this.policy;
+    if (throttle !== undefined) {
+      const admission = throttle.acquire(nowMs);
+      if (admission.rejected) {
+        this.#end(admission.toError(this.target));
+        return false;
+      }
+      this.#throttlePermit = admission;
+    }
+    budget?.deposit(nowMs);
+    return true;
   }
 
   #watchSignal(): void {
     const { signal } = this.#options;
     if (signal === undefined) return;
-    this.#cancelled = () => this.fail(new RpcError("cancelled", "the call was cancelled", { cause: signal.reason }));
+    this.#cancelled = () => this.#end(new RpcError("cancelled", "the call was cancelled", { cause: signal.reason }));
     if (signal.aborted) this.#cancelled();
     else signal.addEventListener("abort", this.#cancelled, { once: true });
   }
 
   /** The endpoint of the attempt before this one. */
   get failedEndpoint(): Endpoint | undefined {
-    return this.#endpoint;
+    return this.#endpoint ?? this.#lead?.endpoint;
   }
 
-  #begin(endpoint = this.settings.channel.pick(this)): void {
+  #begin(nowMs: number, endpoint = this.settings.channel.pick(this, nowMs)): void {
     if (endpoint === undefined) {
       this.#waitForEndpoints();
       return;
     }
     this.#endpoint = endpoint;
+    const { breaker, attemptTimeoutMs } = this.policy;
+    if (breaker !== undefined) {
+      const admission = breaker.acquire(nowMs, attemptTimeoutMs);
+      if (admission.rejected) {
+        // What the attempt before failed with says more than that the breaker has opened meanwhile.
+        this.#end(this.#repetition?.lastError ?? admission.toError(this.target));
+        return;
+      }
+      this.#breakerPermit = admission;
+    }
+    const round = ++this.#round;
+    this.#isPending = true;
+    this.#sentAtMs = nowMs;
+    this.settings.channel.begun(endpoint);
+    if (attemptTimeoutMs !== undefined) this.#attemptTimer ??= this.#limitAttempt(attemptTimeoutMs);
     const connection = endpoint.pool.tryAcquire();
     if (connection !== undefined) {
       this.#send(connection);
@@ -206,59 +287,70 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const timeLeft = this.timeLeftMs;
     endpoint.pool.acquire(timeLeft === Number.POSITIVE_INFINITY ? {} : { timeoutMs: Math.max(1, timeLeft) }).then(
       acquired => {
-        if (!this.#isSettled) this.#send(acquired);
+        if (this.#isSettled || round !== this.#round) return;
+        this.#sentAtMs = this.clock.now();
+        this.#send(acquired);
       },
-      (error: unknown) => this.#notConnected(endpoint, error),
+      (error: unknown) => this.#notConnected(endpoint, error, round),
     );
+  }
+
+  #limitAttempt(limitMs: number): Timer {
+    return this.clock.after(limitMs, () => {
+      this.#attemptTimer = undefined;
+      this.fail(new TimeoutError("attempt", `${this.method.path}: no answer of ${this.target} within ${limitMs} ms`));
+    });
   }
 
   /** Nothing is known of the target yet; the deadline goes on. */
   #waitForEndpoints(): void {
     if (this.#hasWaitedForEndpoints) {
-      this.#unavailable(new Error("no endpoint takes calls"));
+      this.#end(this.#unavailable(new Error("no endpoint takes calls")));
       return;
     }
     this.#hasWaitedForEndpoints = true;
     this.settings.channel.resolved().then(
       () => {
-        if (!this.#isSettled) this.#begin();
+        if (!this.#isSettled) this.#begin(this.clock.now());
       },
-      (error: unknown) => this.#unavailable(error),
+      // The resolver has its own pauses; waiting here as well would help nobody.
+      (error: unknown) => this.#end(this.#unavailable(error)),
     );
   }
 
   /** No connection, so nothing was sent: another endpoint may take the call. */
-  #notConnected(endpoint: Endpoint, error: unknown): void {
+  #notConnected(endpoint: Endpoint, error: unknown, round: number): void {
     const { channel } = this.settings;
     // A pool that is closed belongs to an endpoint that has left the list while the call waited.
     const hasLeft = endpoint.pool.isClosed;
     const isUnreachable = error instanceof ExchangeError && error.reason === "connection";
-    if (isUnreachable) channel.connectionFailed();
-    if (this.#isSettled) return;
+    if (isUnreachable) channel.unreachable(endpoint, error);
+    if (this.#isSettled || round !== this.#round) return;
+    const nowMs = this.clock.now();
+    this.#attemptEnded(isUnreachable ? "failure" : "ignored", nowMs, 0, error);
     if ((isUnreachable || hasLeft) && this.#unreached++ < channel.size) {
-      const next = channel.pick(this);
+      const next = channel.pick(this, nowMs);
       if (next !== undefined && next !== endpoint && !next.pool.isBackingOff) {
-        this.#begin(next);
+        this.#begin(nowMs, next);
         return;
       }
     }
-    this.#unavailable(error);
+    const failure = this.#unavailable(error);
+    if (!(isUnreachable && this.#isRepeated(failure, nowMs))) this.#end(failure);
   }
 
-  #unavailable(error: unknown): void {
+  #unavailable(error: unknown): RpcError {
     const reason = error instanceof Error ? error.message : String(error);
-    this.fail(new RpcError("unavailable", `${this.target}: ${reason}`, { cause: error, unprocessed: true }));
+    return new RpcError("unavailable", `${this.target}: ${reason}`, { cause: error, unprocessed: true });
   }
 
   #send(connection: ClientConnection): void {
-    this.#attempts++;
     this.#connection = connection;
-    if (this.settings.channel.watchesOutcomes) this.#sentAtMs = this.clock.now();
     this.#wire = this.settings.openWire(this);
     try {
       this.#exchange = this.#wire.begin(this, connection);
     } catch (error) {
-      this.fail(this.#requestError(error));
+      this.#end(this.#requestError(error));
       return;
     }
     if (requestIsStream(this.method.kind)) void this.#sendAll(this.#exchange, this.#wire);
@@ -272,7 +364,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
         try {
           wire.send(this, exchange, message, false);
         } catch (error) {
-          this.fail(this.#requestError(error));
+          this.#end(this.#requestError(error));
           return;
         }
         if (!exchange.isWritable) {
@@ -283,7 +375,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       }
       if (!this.#isSettled) exchange.sendTrailers([]);
     } catch (error) {
-      this.fail(
+      this.#end(
         error instanceof RpcError ? error : new RpcError("cancelled", "the request's iterable threw", { cause: error }),
       );
     }
@@ -317,8 +409,10 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   ): readonly HeaderField[] {
     const hasMetadata = this.#metadata !== undefined || this.#options.metadata !== undefined;
     const timeLeft = this.timeLeftMs;
-    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata) return fixed;
+    const failed = (this.#repetition?.failed ?? 0) + (this.#lead?.previousAttempts ?? 0);
+    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata && failed === 0) return fixed;
     const fields = fixed.slice();
+    if (failed > 0) fields.push(new HeaderField(previousAttemptsName, String(failed)));
     if (timeLeft !== Number.POSITIVE_INFINITY) fields.push(timeoutField(timeLeft));
     if (hasMetadata) appendFields(fields, this.metadata);
     return fields;
@@ -389,6 +483,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 
   data(chunk: Buffer, start: number, end: number): void {
     this.#unpaid = end - start;
+    const exchange = this.#exchange; // another one after an attempt that fails now
     try {
       if (!this.#isSettled) this.#wire?.data(this, chunk, start, end);
     } catch (error) {
@@ -396,7 +491,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     // Of a stream, what the messages in the queue took of this chunk is paid when they are taken; the rest now, so that a
     // message may be larger than the window.
-    this.#exchange?.consumed(this.#unpaid);
+    exchange?.consumed(this.#unpaid);
     this.#unpaid = 0;
   }
 
@@ -413,9 +508,12 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     if (error.reason === "connection") this.settings.channel.connectionFailed();
     if (this.#isSettled) return;
     if (this.#mayRepeat(error)) {
-      this.#attemptEnded("failure");
+      const nowMs = this.clock.now();
+      // A server that goes away in good order has done nothing wrong.
+      this.#attemptEnded(error.reason === "draining" ? "ignored" : "failure", nowMs, 0, this.#connection);
       this.#exchange = undefined;
-      this.#begin();
+      this.#transparentRetries++;
+      this.#begin(nowMs);
       return;
     }
     // The server's own deadline may be heard before ours: both are rounded to whole milliseconds.
@@ -432,7 +530,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
    * closed under it (RFC 9112, section 9.3.1) and the contract says that repeating does no harm.
    */
   #mayRepeat(error: ExchangeError): boolean {
-    if (this.#attempts > transparentRetries || this.#requestIsUsed || this.#answerBegan) return false;
+    if (this.#transparentRetries >= transparentRetries || this.#requestIsUsed || this.#answerBegan) return false;
     const isStale = error.reason === "connection" && this.#connection?.httpVersion === 1;
     return error.unprocessed || (isStale && this.method.idempotency !== "unknown");
   }
@@ -447,30 +545,186 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 
   #succeed(): void {
     if (!this.#settle()) return;
-    this.#attemptEnded("success");
+    const nowMs = this.clock.now();
+    this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    this.#attemptEnded("success", nowMs);
+    const permit = this.#throttlePermit;
+    if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
     if (this.#queue !== undefined) this.#queue.end();
     else this.#resolve?.(this.#message);
   }
 
-  /** Ends the call with an error; the first outcome stays. */
+  /** The attempt failed, and with it the call, unless it is worth another one. */
   fail(error: RpcError): void {
+    if (this.#isSettled) return;
+    const nowMs = this.clock.now();
+    this.#attemptFailed(error, nowMs);
+    const hedging = this.#hedging;
+    if (hedging !== undefined && hedging.running.size > 0 && isWorthRepeating(this.policy, error, true)) {
+      hedging.ownError = error;
+      return;
+    }
+    if (!this.#isRepeated(error, nowMs)) this.#end(error);
+  }
+
+  // ── hedges ───────────────────────────────────────────────────────────────
+
+  #planHedges(nowMs: number): void {
+    const { hedge } = this.policy;
+    const delayMs = hedge?.delayMs(nowMs);
+    if (hedge === undefined || delayMs === undefined || !this.isIdempotent) return;
+    if (nowMs + delayMs >= this.deadlineAt || previousAttempts(this.served) > 0) return;
+    this.#hedging = new Hedging(hedge.hedges);
+    this.#hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
+  }
+
+  /** Sends the request once more, beside the attempt that is slow. */
+  #hedge(delayMs: number): void {
+    const hedging = this.#hedging;
+    // Between two attempts, and where nothing was sent yet, there is nothing to help.
+    if (hedging === undefined || this.#isSettled || !this.#isPending) return;
+    const { observer } = this.settings.channel;
+    const attempt = 1 + (this.#repetition?.failed ?? 0) + ++hedging.sent;
+    if (this.policy.budget?.withdraw(this.clock.now()) === false) {
+      const event = { type: "resilience.retry.refused", policy: this.path, attempt, reason: "budget" } as const;
+      observer.emit(event);
+      return;
+    }
+    const event = { type: "resilience.hedge", policy: this.path, attempt } as const;
+    observer.emit(event);
+    const { onHeaders, onTrailers, signal: _signal, ...options } = this.#options;
+    let headers: Metadata | undefined;
+    let trailers: Metadata | undefined;
+    const hedge = new ClientCall(
+      this.settings,
+      { ...this.policy, retry: undefined, hedge: undefined, throttle: undefined, budget: undefined },
+      this.method,
+      this.#path,
+      {
+        ...options,
+        timeoutMs: Math.max(0, this.timeLeftMs),
+        metadata: this.#metadata ?? options.metadata,
+        onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
+        onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
+      },
+    );
+    hedge.#lead = { endpoint: this.#endpoint, previousAttempts: attempt - 1 };
+    hedging.running.add(hedge);
+    hedge.start(this.request).then(
+      response => {
+        hedging.running.delete(hedge);
+        if (!this.#settle()) return;
+        this.#lostToHedge();
+        if (headers !== undefined) onHeaders?.(headers);
+        if (trailers !== undefined) onTrailers?.(trailers);
+        this.#resolve?.(response);
+      },
+      (error: RpcError) => this.#hedgeFailed(hedging, hedge, error),
+    );
+    if (--hedging.left > 0) hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
+  }
+
+  /** A hedge has answered before the call's own attempt. */
+  #lostToHedge(): void {
+    const nowMs = this.clock.now();
+    // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
+    if (this.#isPending) this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    this.#attemptEnded("ignored", nowMs);
+    const permit = this.#throttlePermit;
+    if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
+  }
+
+  #hedgeFailed(hedging: Hedging, hedge: ClientCall, error: RpcError): void {
+    hedging.running.delete(hedge);
+    if (this.#isSettled) return;
+    // The others may still answer, unless they would say the same.
+    const isOthersTurn = this.#isPending || hedging.running.size > 0;
+    if (isOthersTurn && isWorthRepeating(this.policy, error, true)) return;
+    const failure = hedging.ownError ?? error;
+    this.#attemptEnded("ignored", this.clock.now());
+    markOutOfRetries(failure);
+    this.#end(failure);
+  }
+
+  /** Plans another attempt after a delay; `false`: there is none. */
+  #isRepeated(error: RpcError, nowMs: number): boolean {
+    const isCommitted = this.#queue !== undefined && this.#messages > 0;
+    if (isCommitted || this.#requestIsUsed || this.policy.retry === undefined) return false;
+    this.#repetition ??= new Repetition();
+    const delayMs = this.#repetition.next(this, error, nowMs);
+    if (delayMs === undefined) return false;
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.#wire = undefined;
+    if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
+    this.#round++;
+    this.#messages = 0;
+    this.#message = undefined;
+    this.#answerBegan = false;
+    this.#unreached = 0;
+    this.#hasWaitedForEndpoints = false;
+    this.#hedging?.timer?.cancel();
+    this.#repetition.timer = this.clock.after(delayMs, () => this.#begin(this.clock.now()), true);
+    return true;
+  }
+
+  /** Ends the call with an error; the first outcome stays. */
+  #end(error: RpcError): void {
     if (!this.#settle()) return;
-    this.#attemptEnded(endpointFailures.has(error.code) ? "failure" : "ignored");
+    const permit = this.#throttlePermit;
+    if (this.#isPending || permit !== undefined) {
+      const nowMs = this.clock.now();
+      this.#attemptFailed(error, nowMs);
+      // What was not sent, or given up by its caller, was no request to the target.
+      const outcome = error.unprocessed || error.code === "cancelled" ? "ignore" : "failure";
+      permit?.settle(outcome, failureKind(error), nowMs - permit.admittedAtMs);
+    }
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
   }
 
-  #attemptEnded(outcome: CallOutcome): void {
-    if (this.#endpoint === undefined || Number.isNaN(this.#sentAtMs)) return;
-    this.settings.channel.settled(this.#endpoint, this.clock.now() - this.#sentAtMs, outcome);
-    this.#sentAtMs = Number.NaN;
+  /** Tells what the failed attempt says of its endpoint and of the target. */
+  #attemptFailed(error: RpcError, nowMs: number): void {
+    if (!this.#isPending) return;
+    const pushbackMs = error.retryAfterMs ?? 0;
+    const isOverload = error.code === "resource_exhausted" && error.retryAfterMs !== undefined;
+    const cause = isLostConnection(error) ? this.#connection : undefined;
+    if (endpointFailures.has(error.code) || isOverload) {
+      this.#attemptEnded("failure", nowMs, Math.max(0, pushbackMs || 0), cause);
+    } else {
+      // An answer of the application shows that the endpoint works.
+      this.#attemptEnded(this.#answerBegan ? "success" : "ignored", nowMs);
+    }
+  }
+
+  #attemptEnded(outcome: CallOutcome, nowMs: number, pushbackMs = 0, cause?: unknown): void {
+    const endpoint = this.#endpoint;
+    if (!this.#isPending || endpoint === undefined) return;
+    this.#isPending = false;
+    this.#attemptTimer?.cancel();
+    this.#attemptTimer = undefined;
+    const latencyMs = nowMs - this.#sentAtMs;
+    this.settings.channel.settled(endpoint, latencyMs, outcome, nowMs, pushbackMs, cause);
+    const permit = this.#breakerPermit;
+    if (permit === undefined) return;
+    this.#breakerPermit = undefined;
+    if (this.#answerBegan) permit.success(latencyMs);
+    else if (outcome === "failure" && this.#exchange !== undefined) {
+      permit.failure("unavailable", latencyMs, cause as object | undefined);
+    } else permit.ignore();
   }
 
   #settle(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
     this.#timer?.cancel();
+    this.#repetition?.timer?.cancel();
+    if (this.#hedging !== undefined) {
+      this.#hedging.timer?.cancel();
+      const lost = new RpcError("cancelled", "another attempt of the call has ended it");
+      for (const hedge of this.#hedging.running) hedge.#end(lost);
+    }
     if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
     // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
     const exchange = this.#exchange;
@@ -478,4 +732,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.writable();
     return true;
   }
+}
+
+function isLostConnection({ cause }: RpcError): boolean {
+  return cause instanceof ExchangeError && cause.reason === "connection";
 }

@@ -4,7 +4,9 @@ import { constantField, type HeaderField } from "../../wire/index.ts";
 import { Channel, type ChannelOptions, type ClientProtocol } from "../channel/index.ts";
 import type { Interceptor } from "./call.ts";
 import { type CallOptions, ClientCall, type ClientSettings, type ClientWire } from "./client-call.ts";
+import { type CallPolicy, type ClientPolicy, callPolicies } from "./client-policy.ts";
 import { compressBytesMin, type Encoding } from "./compression.ts";
+import { checkHashBy } from "./hash-key.ts";
 import { type RpcLimits, rpcLimits } from "./limits.ts";
 import { ConnectStreamClientWire } from "./protocols/connect/stream-client.ts";
 import { ConnectUnaryClientWire } from "./protocols/connect/unary-client.ts";
@@ -33,6 +35,11 @@ export interface ClientOptions extends ChannelOptions {
   /** Run around every call, the first one outermost. */
   readonly interceptors?: readonly Interceptor[] | undefined;
   readonly limits?: Partial<RpcLimits> | undefined;
+  /**
+   * What is done about calls that fail: retries, hedges, what guards the target. `false`: nothing, but for sending again
+   * what certainly was not acted upon. @default retries of methods that may be repeated, on a budget; throttle; breaker
+   */
+  readonly policy?: ClientPolicy | false | undefined;
   /** How messages are written. @default "binary" */
   readonly codec?: CodecName | undefined;
   /** Compress what is sent. What comes may always be compressed. @default not compressed */
@@ -58,16 +65,21 @@ export function createClient<S extends DescService>(
   target: string | Channel,
   options: ClientOptions = {},
 ): Client<S> {
-  const settings = clientSettings(channelOf(desc, target, options), options);
+  const channel = channelOf(desc, target, options);
+  const settings = clientSettings(channel, options);
+  const policyOf = callPolicies(channel, options.policy);
+  const { methods } = compileService(desc);
+  checkHashBy(channel.hashBy, desc.typeName, methods);
   const client: Record<string, unknown> = {};
-  for (const method of compileService(desc).methods) {
+  for (const method of methods) {
     const path = constantField(":path", method.path);
+    const policy = policyOf(method);
     client[method.localName] = responseIsStream(method.kind)
       ? (request: unknown, callOptions: CallOptions = {}) =>
-          new StreamedResponse(() => begin(settings, method, path, request, callOptions))
+          new StreamedResponse(() => begin(settings, policy, method, path, request, callOptions))
       : (request: unknown, callOptions: CallOptions = {}) => {
           try {
-            return begin(settings, method, path, request, callOptions);
+            return begin(settings, policy, method, path, request, callOptions);
           } catch (error) {
             return Promise.reject(error);
           }
@@ -76,7 +88,7 @@ export function createClient<S extends DescService>(
   return client as Client<S>;
 }
 
-const channelOptions = ["protocol", "httpVersion", "tls", "platform", "observer"] as const;
+const channelOptions = ["protocol", "httpVersion", "tls", "discovery", "balancing", "platform", "observer"] as const;
 
 function channelOf(desc: DescService, target: string | Channel, options: ClientOptions): Channel {
   if (typeof target === "string") return new Channel(target, options);
@@ -98,6 +110,7 @@ export type StartCall = (request: unknown, options: CallOptions) => Promise<unkn
  */
 export function callStarter(channel: Channel, options: ClientOptions): (desc: DescMethod) => StartCall {
   const settings = clientSettings(channel, options);
+  const policyOf = callPolicies(channel, options.policy);
   const starters = new WeakMap<DescMethod, StartCall>();
   return desc => {
     let starter = starters.get(desc);
@@ -105,7 +118,8 @@ export function callStarter(channel: Channel, options: ClientOptions): (desc: De
       const method = compileService(desc.parent).methods.find(compiled => compiled.desc === desc);
       if (method === undefined) throw new TypeError(`${desc.parent.typeName} has no method ${desc.name} like this one`);
       const path = constantField(":path", method.path);
-      starter = (request, callOptions) => begin(settings, method, path, request, callOptions);
+      const policy = policyOf(method);
+      starter = (request, callOptions) => begin(settings, policy, method, path, request, callOptions);
       starters.set(desc, starter);
     }
     return starter;
@@ -134,12 +148,13 @@ const openWire: Readonly<Record<ClientProtocol, (call: ClientCall) => ClientWire
 
 function begin(
   settings: ClientSettings,
+  policy: CallPolicy,
   method: Method,
   path: HeaderField,
   request: unknown,
   options: CallOptions,
 ): Promise<unknown> {
-  const call = new ClientCall(settings, method, path, options);
+  const call = new ClientCall(settings, policy, method, path, options);
   const { interceptors } = settings;
   if (interceptors.length === 0) return call.start(request);
   const intercept = async (index: number, passed: unknown): Promise<unknown> => {

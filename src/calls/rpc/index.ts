@@ -26,6 +26,7 @@ export {
 export { priorityField, priorityName } from "./call-priority.ts";
 export { type Client, type ClientOptions, callStarter, createClient, type StartCall } from "./client.ts";
 export type { CallOptions, ClientCall } from "./client-call.ts";
+export type { ClientHedgeOptions, ClientPolicy, ClientRetryOptions } from "./client-policy.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
 export type { CorsOptions } from "./cors.ts";
 export { discardBody } from "./discard-body.ts";

@@ -17,6 +17,13 @@ export interface RpcLimits {
   readonly timeoutMsMax: number;
 }
 
+/**
+ * What the way back of an answer is granted: calls made while serving another one get its deadline less this many
+ * milliseconds, or less a share of what is left where that is shorter.
+ */
+export const hopMarginMs = 5;
+export const hopMarginShare = 0.1;
+
 const names = [
   "messageBytesMax",
   "receiveBytesMax",

@@ -1,6 +1,6 @@
 import { RpcError } from "../../errors/index.ts";
-import { isOutOfRetries } from "../../resilience/index.ts";
-import { HeaderField } from "../../wire/index.ts";
+import { isOutOfRetries, parseGrpcPushback, parseRetryAfter } from "../../resilience/index.ts";
+import { type FieldList, HeaderField } from "../../wire/index.ts";
 
 /** Causes that are looked at: an error wraps another a few times, a chain without an end is a mistake or an attack. */
 const causesMax = 8;
@@ -34,8 +34,14 @@ export function pushbackMsField(retryAfterMs: number): HeaderField {
 
 /** What a server says in that field; −1 for what cannot be read: whoever says something of it is not asking for more. */
 export function readPushbackMs(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  return /^[0-9]{1,10}$/.test(text) ? Number(text) : -1;
+  const pushback = parseGrpcPushback(text);
+  return pushback === "stop" ? -1 : pushback;
+}
+
+/** What headers say about repeating the call, in milliseconds; −1: not at all. */
+export function readPushback(fields: FieldList, wallMs: number): number | undefined {
+  const pushback = readPushbackMs(fields.get(pushbackName)) ?? parseRetryAfter(fields.get("retry-after"), wallMs);
+  return pushback === "stop" ? -1 : pushback;
 }
 
 /**

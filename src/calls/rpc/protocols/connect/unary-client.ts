@@ -9,7 +9,7 @@ import {
 import type { ClientCall, ClientWire } from "../../client-call.ts";
 import { acceptedEncodings, compress, decompressAnswer } from "../../compression.ts";
 import { Metadata, metadataFromFields } from "../../metadata.ts";
-import { pushbackName, readPushbackMs } from "../../pushback.ts";
+import { readPushback } from "../../pushback.ts";
 import { type CodecName, decodeAnswer, messageBytes } from "../message.ts";
 import { connectTimeoutField } from "../timeout.ts";
 import { WholeBody } from "../whole-body.ts";
@@ -112,16 +112,13 @@ function errorOf(call: ClientCall, status: number, contentType: string, body: Bu
   const fallback: ErrorCode = codeFromHttp(status);
   const metadata = new Metadata(metadataFromFields(new FieldsBeside(fields, false)));
   for (const [name, value] of metadataFromFields(new FieldsBeside(fields, true))) metadata.append(name, value);
+  const retryAfterMs = readPushback(fields, call.channel.platform.clock.wall());
   const plain = new RpcError(fallback, `${call.target} answered with HTTP status ${status}`, {
     metadata: metadata.toRecord(),
+    retryAfterMs,
   });
   if (contentType.split(";", 1)[0]?.trim().toLowerCase() !== "application/json") return plain;
   try {
-    const retryAfter = fields.get("retry-after");
-    const retryAfterMs =
-      retryAfter !== undefined && /^[0-9]{1,6}$/.test(retryAfter)
-        ? Number(retryAfter) * 1000
-        : readPushbackMs(fields.get(pushbackName));
     return readConnectError(JSON.parse(body.toString("utf8")), fallback, metadata, retryAfterMs);
   } catch {
     return plain;
