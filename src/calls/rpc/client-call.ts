@@ -677,7 +677,9 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptFailed(error, nowMs);
       // What was not sent, or given up by its caller, was no request to the target.
       const outcome = error.unprocessed || error.code === "cancelled" ? "ignore" : "failure";
-      permit?.settle(outcome, failureKind(error), nowMs - permit.admittedAtMs);
+      // Without a word on when to come back it is about this request: a quota, or its size.
+      const isOwnFault = error.code === "resource_exhausted" && error.retryAfterMs === undefined;
+      permit?.settle(outcome, isOwnFault ? "error" : failureKind(error), nowMs - permit.admittedAtMs);
     }
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
