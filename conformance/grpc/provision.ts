@@ -19,6 +19,8 @@ export interface Provisions {
   readonly goInteropServer: string;
   readonly goGuideClient: string;
   readonly goGuideServer: string;
+  readonly goRetryClient: string;
+  readonly goRetryServer: string;
   /** Folder for PYTHONPATH. */
   readonly python: string;
   /** Certificates of grpc-go's tests, for the name `foo.test.google.fr`. */
@@ -63,24 +65,25 @@ function typescript(): void {
   rmSync(out, { recursive: true, force: true });
   const opt = ["target=ts", "import_extension=ts", "erasable_syntax=true"];
   const plugin = { local: "protoc-gen-es", out, opt };
-  generate(`${path.join(folder, "interop.proto")}`, [plugin]);
+  generate(path.join(folder, "interop.proto"), [plugin]);
+  generate(path.join(folder, "retry/retry.proto"), [plugin]);
 }
 
-/** The guide's programs in Go, built beside a copy of nothing: the generated package is git-ignored. */
-function goGuide(): { client: string; server: string } {
-  for (const [name, module] of Object.entries(goPlugins)) goInstall(name, module);
-  const guide = path.join(folder, "guide");
-  const out = path.join(guide, "orderpb");
+/** A folder's client and server in Go, with the code of its proto; what is generated and `go.sum` are git-ignored. */
+function goPrograms(name: string, proto: string, generated: string): { client: string; server: string } {
+  for (const [plugin, module] of Object.entries(goPlugins)) goInstall(plugin, module);
+  const sources = path.join(folder, name);
+  const out = path.join(sources, generated);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out);
   const opt = ["paths=source_relative"];
-  generate(path.join(guide, "order.proto"), [
+  generate(path.join(sources, proto), [
     { local: "protoc-gen-go", out, opt },
     { local: "protoc-gen-go-grpc", out, opt },
   ]);
-  const build = (name: string): string => {
-    const program = path.join(tools, `guide-${name}`);
-    step(`building the guide's ${name}`, "go", ["build", "-mod=mod", "-o", program, `./${name}`], { cwd: guide });
+  const build = (side: string): string => {
+    const program = path.join(tools, `${name}-${side}`);
+    step(`building ${name}/${side}`, "go", ["build", "-mod=mod", "-o", program, `./${side}`], { cwd: sources });
     return program;
   };
   return { client: build("client"), server: build("server") };
@@ -105,7 +108,8 @@ export function provision(): Provisions {
   const goInteropClient = goInstall("client", `${module}/interop/client@${grpcGo}`, grpcTools);
   const goInteropServer = goInstall("server", `${module}/interop/server@${grpcGo}`, grpcTools);
   typescript();
-  const guide = goGuide();
+  const guide = goPrograms("guide", "order.proto", "orderpb");
+  const retry = goPrograms("retry", "retry.proto", "retrypb");
   const listed = step("finding grpc-go", "go", ["mod", "download", "-json", `${module}@${grpcGo}`]);
   const testdata = path.join((JSON.parse(listed) as { Dir: string }).Dir, "testdata");
   return {
@@ -113,6 +117,8 @@ export function provision(): Provisions {
     goInteropServer,
     goGuideClient: guide.client,
     goGuideServer: guide.server,
+    goRetryClient: retry.client,
+    goRetryServer: retry.server,
     python: python(),
     certificates: {
       ca: path.join(testdata, "ca.pem"),

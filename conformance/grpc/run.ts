@@ -20,7 +20,7 @@ import { provision } from "./provision.ts";
 /**
  * gRPC by its other implementations: grpc-go's interoperability client against our server and our client against its
  * server, plaintext and TLS; Go and Python programs with code from the guide's proto against the shop's order-service,
- * and our client against theirs. `node conformance/grpc/run.ts`; the last line is `N passed, N failed`.
+ * and our client against theirs; retries of grpc-go against our server and ours against its. `node conformance/grpc/run.ts`; the last line is `N passed, N failed`.
  *
  * Left out of the described cases are those that need credentials of a cloud, `orca_*` and `*_soak`.
  */
@@ -83,6 +83,8 @@ const needs = provision();
 // Only now: their messages have just been generated.
 const { interopService } = await import("./interop-service.ts");
 const { interopCases } = await import("./interop-client.ts");
+const { retryService } = await import("./retry-service.ts");
+const { retryCases } = await import("./retry-client.ts");
 const certificates = {
   ca: readFileSync(needs.certificates.ca),
   cert: readFileSync(needs.certificates.cert),
@@ -183,10 +185,23 @@ async function guideServer(name: string, port: number): Promise<void> {
   });
 }
 
+/** grpc-go with a retry policy against our server, our client with what a contract says against grpc-go's. */
+async function retries(): Promise<void> {
+  await using server = createServer({ services: [retryService()] });
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  reportLines("grpc-go retries, our server", await children.run(needs.goRetryClient, [`127.0.0.1:${port}`]));
+  const goPort = Number(await children.firstLine(needs.goRetryServer, []));
+  await using channel = createChannel(`127.0.0.1:${goPort}`);
+  for (const [name, run] of Object.entries(retryCases)) {
+    await check(`our retries, grpc-go server: ${name}`, () => run(channel));
+  }
+}
+
 await goClientAgainstOurServer(false);
 await goClientAgainstOurServer(true);
 await ourClientAgainstGoServer(false);
 await ourClientAgainstGoServer(true);
+await retries();
 await guideClients();
 await guideServer("Go server of the guide", Number(await children.firstLine(needs.goGuideServer, [])));
 
