@@ -51,3 +51,4 @@ export {
   WorkerCrew,
   type WorkerEnded,
 } from "./system/index.ts";
+export { currentWork, type Priority, type TraceContext, traceOf, type Work } from "./work.ts";
