@@ -11,6 +11,7 @@ interface Waiter {
 
 interface Queued extends Waiter {
   readonly record: LogRecord;
+  readonly attempts: number;
 }
 
 /**
@@ -56,17 +57,21 @@ export class CrashAccount {
     return this.#attempts.get(offset) ?? (offset < this.#suspectsEnd ? 1 : 0);
   }
 
-  /** Counts an attempt at a suspect; resolves when the count is durable. */
-  begin(record: LogRecord): Promise<void> | undefined {
-    const attempts = this.attemptsOf(record.offset);
-    if (attempts === 0) return undefined;
-    if (attempts === 1 || this.#alone === record) return this.#count(record, attempts);
+  /**
+   * Counts an attempt at a suspect; resolves when the count is durable.
+   * @param begun attempts before this one, of which the record itself may carry some
+   */
+  begin(record: LogRecord, begun: number): Promise<void> | undefined {
+    const crashes = this.attemptsOf(record.offset);
+    if (crashes === 0) return undefined;
+    const attempts = Math.max(crashes, begun - record.carried.attempts);
+    if (crashes === 1 || this.#alone === record) return this.#count(record, attempts);
     if (this.#alone === undefined) {
       this.#isolate(record);
       return this.#count(record, attempts);
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ record, resolve, reject });
+      this.#queue.push({ record, attempts, resolve, reject });
     });
   }
 
@@ -139,6 +144,6 @@ export class CrashAccount {
     const next = this.#queue.shift();
     if (next === undefined) return;
     this.#isolate(next.record);
-    this.#count(next.record, this.attemptsOf(next.record.offset)).then(next.resolve, next.reject);
+    this.#count(next.record, next.attempts).then(next.resolve, next.reject);
   }
 }

@@ -49,7 +49,7 @@ class Bench {
       committed: this.durable,
       clock: this.clock,
       sink: this.sink,
-      host: { commitSoon: () => this.soon++, wants: () => this.wants++ },
+      host: { changed() {}, commitSoon: () => this.soon++, wants: () => this.wants++ },
       ...options,
     });
     return this.lane;
@@ -174,6 +174,8 @@ test("a released record comes again, after a pause and in the order of the log; 
   await bench.clock.advance(100);
   assert.equal(bench.sink.records_.length, 4);
   bench.lane.resume();
+  assert.equal(bench.sink.records_.length, 4);
+  await bench.clock.advance(0);
   assert.deepEqual(bench.sink.records_.slice(4), [a]);
   bench.lane.release(b);
   bench.lane.drain();
@@ -193,7 +195,7 @@ test("after a clean end nothing is suspected", () => {
   bench.commit();
   for (const one of bench.deliver(3)) {
     assert.equal(one.history.attempts, 0);
-    assert.equal(bench.lane.begin(one), undefined);
+    assert.equal(bench.lane.begin(one, one.history.attempts), undefined);
   }
 });
 
@@ -206,7 +208,7 @@ test("after a crash an attempt at a suspect begins only when its count is durabl
   const [suspect] = bench.deliver(1) as [LogRecord];
   assert.equal(suspect.history.attempts, 1);
   let hasBegun = false;
-  const beginning = bench.lane.begin(suspect)?.then(() => {
+  const beginning = bench.lane.begin(suspect, suspect.history.attempts)?.then(() => {
     hasBegun = true;
   });
   await bench.clock.settle();
@@ -224,7 +226,7 @@ test("begin rejects when the lane is gone before the count is durable", async ()
   bench.deliver(1);
   bench.assign();
   bench.commit();
-  const beginning = bench.lane.begin(bench.deliver(1)[0] as LogRecord) as Promise<void>;
+  const beginning = bench.lane.begin(bench.deliver(1)[0] as LogRecord, 1) as Promise<void>;
   bench.lane.lose();
   await assert.rejects(beginning, /orders\/3 has gone to another member/);
 });
@@ -249,7 +251,7 @@ test("a record that kills its process collects attempts, those that ran beside i
         lane.settle(one);
         continue;
       }
-      const beginning = lane.begin(one);
+      const beginning = lane.begin(one, one.history.attempts);
       if (beginning === undefined) running.add(one);
       else beginning.then(() => running.add(one)).catch(() => {});
     }
@@ -275,13 +277,13 @@ test("a suspect that takes its time holds up the others for five seconds at most
   for (let crash = 0; crash < 2; crash++) {
     const lane = bench.assign();
     bench.commit();
-    for (const one of bench.deliver(2)) lane.begin(one)?.catch(() => {});
+    for (const one of bench.deliver(2)) lane.begin(one, one.history.attempts)?.catch(() => {});
     bench.commit();
   }
   bench.assign();
   bench.commit();
   let begun = 0;
-  for (const one of bench.deliver(2)) bench.lane.begin(one)?.then(() => begun++);
+  for (const one of bench.deliver(2)) bench.lane.begin(one, one.history.attempts)?.then(() => begun++);
   bench.commit();
   await bench.clock.settle();
   assert.equal(begun, 1);
@@ -319,7 +321,7 @@ test("a record that came back is counted each time, settled by its number, and s
   );
   bench.lane.deliverReturned([back]);
   assert.deepEqual(bench.sink.records_, [back]);
-  const beginning = bench.lane.begin(back);
+  const beginning = bench.lane.begin(back, back.history.attempts);
   const commit = bench.lane.takeCommit() as LaneCommit;
   assert.deepEqual([...commit.begunIds], [[42, 3]]);
   bench.write(commit);
@@ -380,7 +382,7 @@ test("under any order of deliveries, settlements, crashes and re-assignments not
             const chosen = delivered[one.at % delivered.length];
             if (chosen === undefined || begun.has(chosen)) break;
             const lane = bench.lane;
-            const beginning = lane.begin(chosen);
+            const beginning = lane.begin(chosen, chosen.history.attempts);
             if (beginning === undefined) begun.add(chosen);
             else beginning.then(() => (lane === bench.lane ? begun.add(chosen) : undefined)).catch(() => {});
             break;

@@ -24,9 +24,11 @@ export interface LogLaneOptions {
   readonly tracksCrashes?: boolean | undefined;
 }
 
-/** The driver, seen by its lanes. Both may be called at any time, also from within calls of the driver. */
+/** The driver, seen by its lanes. May be called at any time, also from within calls of the driver. */
 export interface LaneHost {
-  /** Somebody waits for a commit: `takeCommit` as soon as it can be. Without it, once in a while will do. */
+  /** There is something to commit, for the first time since `takeCommit`. */
+  changed(lane: LogLane): void;
+  /** Somebody waits for a commit: `takeCommit` as soon as it can be. Implies `changed`. */
   commitSoon(lane: LogLane): void;
   /** The lane has room for records again. */
   wants(lane: LogLane): void;
@@ -179,13 +181,13 @@ export class LogLane implements Lane {
       if (record.ticket < 0) return;
       record.ticket = -1;
       this.#settledIds.push(record.returnedId);
-      this.#isDirty = true;
+      this.#changed();
       return;
     }
     this.#crashes.settled(record);
     const hadRoom = this.#watermark.span < this.#windowRecordsMax;
     if (!this.#watermark.settle(record.ticket)) return;
-    this.#isDirty = true;
+    this.#changed();
     if (!hadRoom && this.room > 0) this.#host.wants(this);
   }
 
@@ -196,15 +198,14 @@ export class LogLane implements Lane {
     if (this.#released.length === 1) this.#clock.after(releasedAgainMs, () => this.#deliverAgain());
   }
 
-  begin(record: LogRecord): Promise<void> | undefined {
+  begin(record: LogRecord, attempts: number): Promise<void> | undefined {
     if (!this.#tracksCrashes || !this.#isMine(record)) return undefined;
     if (record.returnedId !== undefined) {
       // One that comes back has failed before: its attempts are counted each time, in its own row.
-      const attempts = (this.#begunIds.get(record.returnedId) ?? record.history.attempts) + 1;
-      this.#begunIds.set(record.returnedId, attempts);
+      this.#begunIds.set(record.returnedId, attempts + 1);
       return this.#crashes.afterCommit();
     }
-    return this.#crashes.begin(record);
+    return this.#crashes.begin(record, attempts);
   }
 
   pause(): void {
@@ -215,7 +216,8 @@ export class LogLane implements Lane {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     if (this.#state !== "open") return;
-    this.#deliverAgain();
+    // Not before this call has returned.
+    if (this.#released.length > 0) this.#clock.after(0, () => this.#deliverAgain());
     this.#host.wants(this);
   }
 
@@ -316,6 +318,12 @@ export class LogLane implements Lane {
     this.#state = "closed";
     this.#released = [];
     this.#crashes.close(new BrokerError(`${this.name} has gone to another member of the group`));
+  }
+
+  #changed(): void {
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    this.#host.changed(this);
   }
 
   #needCommit(): void {

@@ -24,3 +24,18 @@ export const suspectAloneMs = 5_000;
 
 /** A record that was given back comes again after so long, so that giving back cannot become a busy loop. */
 export const releasedAgainMs = 5;
+
+/** Records that are handed over before the event loop has a turn. */
+export const recordsPerTurnMax = 512;
+
+/** How long handlers may go on when their lane is wanted elsewhere: Kafka gives a rebalance five minutes, which is too long to wait for. */
+export const revokeBudgetMs = 30_000;
+
+/** Records of a lane that came back and are in work. */
+export const returnedInWorkMax = 1_000;
+/** Room for more of them is looked for so often. */
+export const returnedAgainMs = 100;
+
+/** Pauses before a failed commit or heartbeat is tried again; the first, doubling up to the longest. */
+export const storeRetryMsMin = 50;
+export const storeRetryMsMax = 5_000;
