@@ -43,10 +43,14 @@ export function brokerConformance(harness: BrokerHarness): void {
           t.skip(skip);
           return;
         }
-        await using scene = new Scene(harness);
-        const lack = lacks?.((await scene.connect()).capabilities, harness);
-        if (lack !== undefined) t.skip(lack);
-        else await run(scene);
+        const scene = new Scene(harness);
+        try {
+          const lack = lacks?.((await scene.connect()).capabilities, harness);
+          if (lack !== undefined) t.skip(lack);
+          else await run(scene);
+        } finally {
+          await scene.close();
+        }
       });
     }
   });

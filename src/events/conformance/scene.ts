@@ -85,7 +85,7 @@ export interface Seen {
 }
 
 /** One case on one broker: its topic, its connections, and waits that fail instead of lasting. */
-export class Scene implements AsyncDisposable {
+export class Scene {
   readonly harness: BrokerHarness;
   readonly ledger: Ledger;
   readonly group: string;
@@ -169,7 +169,7 @@ export class Scene implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     for (const gate of this.#gates) gate.open();
     const closed = await Promise.allSettled(this.#brokers.map(broker => broker.close({ timeoutMs: 5_000 })));
     // A connection that the case has killed has nothing to say any more.
