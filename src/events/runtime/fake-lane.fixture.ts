@@ -10,6 +10,8 @@ export class FakeLane implements Lane {
   readonly begun: { readonly record: StoredRecord; readonly attempts: number }[] = [];
   isPaused = false;
   pauses = 0;
+  /** Nothing may be said of it any more. */
+  isGone = false;
   /** What `begin` answers. */
   beginning: (() => Promise<void> | undefined) | undefined;
 
@@ -18,10 +20,12 @@ export class FakeLane implements Lane {
   }
 
   settle(record: StoredRecord): void {
+    if (this.isGone) throw new Error(`${record.place} was settled on a lane that has gone`);
     this.settled.push(record);
   }
 
   release(record: StoredRecord): void {
+    if (this.isGone) throw new Error(`${record.place} was given back to a lane that has gone`);
     this.released.push(record);
   }
 
