@@ -8,13 +8,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "./provision/chromium.mjs";
 import { say } from "./provision/finding.mjs";
+import { kafka } from "./provision/kafka.mjs";
+import { postgres } from "./provision/postgres.mjs";
 import { rabbitmq } from "./provision/rabbitmq.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const outcomeFile = join(root, "node_modules/.trunkline-provisioned.json");
 
 /** By the names that tests ask for. */
-const needed = { chromium, rabbitmq };
+const needed = { chromium, rabbitmq, kafka, postgres };
 
 /** @type {Record<string, import("./provision/finding.mjs").Outcome>} */
 const outcomes = {};

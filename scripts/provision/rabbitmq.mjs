@@ -20,7 +20,7 @@ function installed() {
   if (erlang === undefined) return undefined;
   for (const path of pathsOf(["rabbitmq-server"], folders)) {
     const version = versionOfServer(path);
-    if (version !== undefined) return { path, version: `${version}, Erlang ${erlang}` };
+    if (version !== undefined) return { path, version: `RabbitMQ ${version}, Erlang ${erlang}` };
   }
   return undefined;
 }

@@ -6,6 +6,7 @@
  * folder. Either way it says `skip: skipWithout("rabbitmq")` or `skip: skipWithoutOwn("rabbitmq")`. All servers end with
  * the process that started them. Start reading at `server-process.ts`.
  */
+export { type Kafka, type KafkaAddress, type KafkaOptions, startKafka } from "./kafka.ts";
 export { type ServerName, skipWithout, skipWithoutOwn } from "./programs.ts";
 export { type Rabbitmq, type RabbitmqAddress, startRabbitmq } from "./rabbitmq.ts";
 export type { OwnServer } from "./server-process.ts";

@@ -90,9 +90,10 @@ export class ServerProcess implements OwnServer {
     return readFileSync(this.#logFile, "utf8").slice(-logTailBytes);
   }
 
-  /** The first start; nothing is left when it fails. */
-  async startOrDispose(): Promise<void> {
+  /** The first start, with what must come before; nothing is left when it fails. */
+  async startOrDispose(prepare?: () => Promise<void>): Promise<void> {
     try {
+      await prepare?.();
       await this.start();
     } catch (error) {
       await this[Symbol.asyncDispose]();

@@ -7,7 +7,7 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
-import { type OwnServer, type Rabbitmq, skipWithoutOwn, startRabbitmq } from "./index.ts";
+import { type OwnServer, type Rabbitmq, type ServerName, skipWithoutOwn, startKafka, startRabbitmq } from "./index.ts";
 
 const amqpHeader = Buffer.from("AMQP\0\0\x09\x01", "latin1");
 
@@ -15,7 +15,7 @@ const amqpHeader = Buffer.from("AMQP\0\0\x09\x01", "latin1");
 const vanishMsMax = 10_000;
 
 interface Case {
-  readonly name: "rabbitmq";
+  readonly name: ServerName;
   readonly start: () => Promise<OwnServer & { readonly url: string }>;
   /** The first bytes that a client sends. */
   readonly hello: Buffer;
@@ -26,6 +26,13 @@ interface Case {
 const cases: readonly Case[] = [
   // A method frame on channel 0: connection.start.
   { name: "rabbitmq", start: startRabbitmq, hello: amqpHeader, answer: Buffer.of(1, 0, 0) },
+  // ApiVersions, version 0, correlation id 7; the answer's length is below 64 KiB.
+  {
+    name: "kafka",
+    start: startKafka,
+    hello: Buffer.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff),
+    answer: Buffer.of(0, 0),
+  },
 ];
 
 /** The first bytes of a server's answer; `undefined` when it does not answer. */
