@@ -7,6 +7,7 @@
  * the process that started them. Start reading at `server-process.ts`.
  */
 export { type Kafka, type KafkaAddress, type KafkaOptions, startKafka } from "./kafka.ts";
+export { type Postgres, type PostgresAddress, type PostgresOptions, startPostgres } from "./postgres.ts";
 export { type ServerName, skipWithout, skipWithoutOwn } from "./programs.ts";
 export { type Rabbitmq, type RabbitmqAddress, startRabbitmq } from "./rabbitmq.ts";
 export type { OwnServer } from "./server-process.ts";

@@ -7,7 +7,15 @@ import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
-import { type OwnServer, type Rabbitmq, type ServerName, skipWithoutOwn, startKafka, startRabbitmq } from "./index.ts";
+import {
+  type OwnServer,
+  type Rabbitmq,
+  type ServerName,
+  skipWithoutOwn,
+  startKafka,
+  startPostgres,
+  startRabbitmq,
+} from "./index.ts";
 
 const amqpHeader = Buffer.from("AMQP\0\0\x09\x01", "latin1");
 
@@ -33,6 +41,8 @@ const cases: readonly Case[] = [
     hello: Buffer.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff),
     answer: Buffer.of(0, 0),
   },
+  // SSLRequest, answered with "no".
+  { name: "postgres", start: startPostgres, hello: Buffer.of(0, 0, 0, 8, 4, 210, 22, 47), answer: Buffer.from("N") },
 ];
 
 /** The first bytes of a server's answer; `undefined` when it does not answer. */
