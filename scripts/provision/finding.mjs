@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /**
  * What tests are told about one thing that they need: a program, a server that runs already, or why there is neither.
@@ -10,6 +11,11 @@ import { delimiter, join } from "node:path";
  *   | { address: string, version: string }
  *   | { reason: string }} Outcome
  */
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+
+/** Outcomes by the names that tests ask for; test/provisioned.ts reads it. */
+export const outcomeFile = join(root, "node_modules/.trunkline-provisioned.json");
 
 /** Everything together must not hold up a test run for longer than this. */
 const allMsMax = 290_000;
