@@ -28,13 +28,16 @@ export const remainingMs = () => Math.max(allMsMax - (Date.now() - startedAt), 5
 export const say = message => process.stdout.write(`provision: ${message}\n`);
 
 /**
- * The first line that a program prints, or `undefined` when it does not run.
+ * What a program prints, or `undefined` when it does not run.
  * @param {string} path @param {string[]} args
  */
-export function versionOf(path, args) {
+export function outputOf(path, args) {
   const { status, stdout, stderr } = spawnSync(path, args, { encoding: "utf8", timeout: 20_000 });
-  return status === 0 ? `${stdout}${stderr}`.trim().split("\n", 1)[0] : undefined;
+  return status === 0 ? `${stdout}${stderr}`.trim() : undefined;
 }
+
+/** The first line of it. @param {string} path @param {string[]} args */
+export const versionOf = (path, args) => outputOf(path, args)?.split("\n", 1)[0];
 
 /** Where commands of these names are, best first. @param {string[]} commands @param {string[]} folders looked at before PATH */
 export function pathsOf(commands, folders = []) {
