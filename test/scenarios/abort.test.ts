@@ -1,0 +1,224 @@
+/**
+ * Callers that go away, at every moment of a call: each situation runs once undisturbed and is then run again for every
+ * microtask, turn of the loop and millisecond that it took, and given up there. Afterwards nothing may be left of the call.
+ */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { type CallOptions, type ChannelOptions, type ClientPolicy, RpcError } from "../../src/exports/index.ts";
+import { bulkhead, policy } from "../../src/exports/resilience.ts";
+import type { Host } from "./host.ts";
+import { type World, world } from "./world.ts";
+
+const latencyMs = 1;
+/** Moments of one millisecond: turns of the loop, and microtasks in each. */
+const turnsPerMs = 6;
+const microtasksPerTurn = 3;
+const ticksPerMs = turnsPerMs * microtasksPerTurn;
+/** No situation takes longer. */
+const ticksMax = 60 * ticksPerMs;
+
+interface Situation {
+  readonly hosts?: number;
+  readonly channel?: ChannelOptions;
+  readonly policy?: ClientPolicy;
+  /** What goes before, on the clock. */
+  readonly prepare?: (world: World) => Promise<void>;
+  /** The call that is given up. */
+  readonly call: (world: World, options: CallOptions) => Promise<unknown>;
+  /** Whatever else holds something that must be free in the end. */
+  readonly isFree?: (world: World) => void;
+}
+
+/** What hosts do with a sentence: `fails twice`, `slow`, otherwise answer at once after their service time. */
+function answers(host: Host): void {
+  let failed = 0;
+  host.answer = async (call, sentence) => {
+    if (sentence === "fails twice" && failed++ < 2) throw new RpcError("unavailable", "not now");
+    if (sentence === "down") throw new RpcError("unavailable", "down");
+    await host.work(call, sentence === "slow" ? 12 : 2);
+    return "well";
+  };
+  host.speech = async function* (call, name) {
+    for (const word of name.split(" ")) {
+      await host.work(call, 2);
+      yield word;
+    }
+  };
+}
+
+/** The smallest step forward: a microtask, a turn of the loop, or a millisecond. */
+async function tick(made: World, n: number): Promise<void> {
+  if (n % ticksPerMs === 0) made.platform.clock.advanceSync(1);
+  if (n % microtasksPerTurn === 0) await new Promise<void>(resolve => setImmediate(resolve));
+  else await null;
+}
+
+interface Run {
+  /** How the call ended, or `pending`. */
+  readonly code: () => string;
+  readonly made: World;
+}
+
+async function begin(t: TestContext, situation: Situation, signal: AbortSignal): Promise<Run> {
+  const made = await world(t, situation.hosts ?? 2, {
+    latencyMs,
+    channel: situation.channel ?? {},
+    policy: situation.policy ?? {},
+  });
+  for (const host of made.hosts) answers(host);
+  await situation.prepare?.(made);
+  let code = "pending";
+  void made
+    .outcome(() => situation.call(made, { signal, timeoutMs: 10_000 }))
+    .then(
+      outcome => (code = outcome.code),
+      // A policy rejects with the signal's own reason.
+      error => (code = error === signal.reason ? "cancelled" : String(error)),
+    );
+  return { made, code: () => code };
+}
+
+/** Nothing is left of calls: not at servers, not in the balance, not in pools. */
+function nothingIsHeld(made: World, when: string): void {
+  for (const host of made.hosts) assert.equal(host.running, 0, `${when}: a handler runs`);
+  for (const { activeCalls, address } of made.channel.endpoints()) {
+    assert.equal(activeCalls, 0, `${when}: ${address} has active calls`);
+  }
+  for (const endpoint of endpointsOf(made)) {
+    assert.equal(endpoint.balanced?.load.pending, 0, `${when}: ${endpoint.key} has pending calls`);
+    assert.equal(endpoint.pool.waiting, 0, `${when}: somebody waits for a connection to ${endpoint.key}`);
+  }
+}
+
+function endpointsOf(made: World) {
+  const found = new Set<NonNullable<ReturnType<World["channel"]["pick"]>>>();
+  for (let n = 0; n < 100 && found.size < made.channel.size; n++) {
+    const endpoint = made.channel.pick({ failedEndpoint: [...found].at(-1) });
+    if (endpoint !== undefined) found.add(endpoint);
+  }
+  assert.equal(found.size, made.channel.size);
+  return found;
+}
+
+async function everyMoment(t: TestContext, situation: Situation): Promise<void> {
+  const undisturbed = await begin(t, situation, new AbortController().signal);
+  let ticks = 1;
+  while (undisturbed.code() === "pending") {
+    assert.ok(ticks < ticksMax, "the call does not end");
+    await tick(undisturbed.made, ticks++);
+  }
+  assert.equal(undisturbed.code(), "ok");
+  await undisturbed.made.platform.clock.advance(50);
+  nothingIsHeld(undisturbed.made, "undisturbed");
+  situation.isFree?.(undisturbed.made);
+  const idleTimers = undisturbed.made.platform.clock.pendingTimers;
+  undisturbed.made.close();
+  let cancelled = 0;
+  for (let moment = 0; moment <= ticks; moment++) {
+    const controller = new AbortController();
+    const { made, code } = await begin(t, situation, controller.signal);
+    const { clock } = made.platform;
+    for (let n = 1; n <= moment; n++) await tick(made, n);
+    const before = code();
+    const when = `given up at moment ${moment} of ${ticks}`;
+    const abortedAtMs = made.nowMs;
+    controller.abort(new Error("no longer wanted"));
+    await new Promise<void>(resolve => setImmediate(resolve));
+    if (before === "ok") assert.equal(code(), "ok", when);
+    else if (code() !== "ok") {
+      // A response that has been read may win for as long as its promise is on its way.
+      assert.equal(code(), "cancelled", when);
+      cancelled++;
+    }
+    await clock.advance(2 * latencyMs + 1);
+    nothingIsHeld(made, when);
+    situation.isFree?.(made);
+    await clock.advance(47);
+    const late = made.arrived(abortedAtMs + latencyMs + 1e-9);
+    assert.equal(late, 0, `${when}: ${late} requests were sent after it`);
+    const timers = clock.pendingTimers;
+    assert.ok(timers <= idleTimers, `${when}: ${timers} timers are armed; an idle client and its servers have ${idleTimers}`);
+    const next = made.outcome(() => made.client.say({ sentence: "next" }));
+    await clock.advance(20);
+    assert.equal((await next).code, "ok", `${when}: the next call`);
+    nothingIsHeld(made, `${when}, next call`);
+    made.close();
+  }
+  assert.ok(cancelled > 10, `${cancelled} moments of ${ticks} were within the call`);
+  t.diagnostic(`${ticks} moments, ${cancelled} within the call`);
+}
+
+const connected = async (made: World) => {
+  for (const _ of made.hosts) {
+    const warm = Promise.all(Array.from({ length: 8 }, () => made.client.say({})));
+    await made.platform.clock.advance(30);
+    await warm;
+  }
+};
+const exactly = { attempts: 3, delayMs: 3, factor: 1, jitter: "none" } as const;
+
+async function read(stream: AsyncIterable<unknown>): Promise<number> {
+  let count = 0;
+  for await (const _ of stream) count++;
+  return count;
+}
+
+const situations: Readonly<Record<string, Situation>> = {
+  "a call that needs a connection first": { call: ({ client }, options) => client.say({}, options) },
+  "a call on a connection": { prepare: connected, call: ({ client }, options) => client.say({}, options) },
+  "a call on a connection, in Connect over HTTP/1.1": {
+    channel: { protocol: "connect", httpVersion: "1.1" },
+    prepare: connected,
+    call: ({ client }, options) => client.say({}, options),
+  },
+  "a call that waits for its target to be resolved": {
+    prepare: async made => {
+      const { channel } = made;
+      void channel;
+    },
+    call: ({ client }, options) => client.say({}, options),
+  },
+  "a call that is repeated": {
+    hosts: 1,
+    policy: { retry: exactly },
+    call: ({ client }, options) => client.say({ sentence: "fails twice" }, options),
+  },
+  "a call whose attempts have a time limit": {
+    policy: { retry: exactly, attemptTimeoutMs: 10 },
+    prepare: async made => {
+      await connected(made);
+      let slow = 0;
+      for (const host of made.hosts) {
+        host.answer = async call => {
+          await host.work(call, slow++ === 0 ? 1_000 : 2);
+          return "well";
+        };
+      }
+    },
+    call: ({ client }, options) => client.say({}, options),
+  },
+  "a call that is hedged": {
+    policy: { hedge: { delayMs: 3 } },
+    prepare: connected,
+    call: ({ client }, options) => client.say({ sentence: "slow" }, options),
+  },
+  "a call whose hedge needs a connection first": {
+    policy: { hedge: { delayMs: 3 } },
+    call: ({ client }, options) => client.say({ sentence: "slow" }, options),
+  },
+  "a stream of responses": {
+    call: ({ client }, options) => read(client.introduce({ name: "one two three" }, options)),
+  },
+  "a stream of responses, in gRPC-Web over HTTP/1.1": {
+    channel: { protocol: "grpc-web", httpVersion: "1.1" },
+    prepare: connected,
+    call: ({ client }, options) => read(client.introduce({ name: "one two three" }, options)),
+  },
+};
+
+for (const [name, situation] of Object.entries(situations)) {
+  test(`${name}, given up at every moment`, t => everyMoment(t, situation));
+}
+
+void bulkhead;
+void policy;
