@@ -18,6 +18,7 @@ const ticksPerMs = turnsPerMs * microtasksPerTurn;
 const ticksMax = 60 * ticksPerMs;
 
 interface Situation {
+  readonly target?: "static" | "dns";
   readonly hosts?: number;
   readonly channel?: ChannelOptions;
   readonly policy?: ClientPolicy;
@@ -61,6 +62,7 @@ interface Run {
 
 async function begin(t: TestContext, situation: Situation, signal: AbortSignal): Promise<Run> {
   const made = await world(t, situation.hosts ?? 2, {
+    target: situation.target ?? "static",
     latencyMs,
     channel: situation.channel ?? {},
     policy: situation.policy ?? {},
@@ -78,9 +80,8 @@ async function begin(t: TestContext, situation: Situation, signal: AbortSignal):
   return { made, code: () => code };
 }
 
-/** Nothing is left of calls: not at servers, not in the balance, not in pools. */
-function nothingIsHeld(made: World, when: string): void {
-  for (const host of made.hosts) assert.equal(host.running, 0, `${when}: a handler runs`);
+/** Nothing is left of calls at the client: not in the balance, not in pools, not on connections. */
+function clientHoldsNothing(made: World, when: string): void {
   for (const { activeCalls, address } of made.channel.endpoints()) {
     assert.equal(activeCalls, 0, `${when}: ${address} has active calls`);
   }
@@ -90,13 +91,18 @@ function nothingIsHeld(made: World, when: string): void {
   }
 }
 
+function nothingIsHeld(made: World, when: string): void {
+  for (const host of made.hosts) assert.equal(host.running, 0, `${when}: a handler runs`);
+  clientHoldsNothing(made, when);
+}
+
 function endpointsOf(made: World) {
   const found = new Set<NonNullable<ReturnType<World["channel"]["pick"]>>>();
   for (let n = 0; n < 100 && found.size < made.channel.size; n++) {
     const endpoint = made.channel.pick({ failedEndpoint: [...found].at(-1) });
     if (endpoint !== undefined) found.add(endpoint);
   }
-  assert.equal(found.size, made.channel.size);
+  assert.equal(found.size, made.channel.size, "not every endpoint was seen");
   return found;
 }
 
@@ -130,10 +136,12 @@ async function everyMoment(t: TestContext, situation: Situation): Promise<void> 
       assert.equal(code(), "cancelled", when);
       cancelled++;
     }
-    await clock.advance(2 * latencyMs + 1);
+    clientHoldsNothing(made, when);
+    situation.isFree?.(made);
+    await clock.advance(latencyMs);
     nothingIsHeld(made, when);
     situation.isFree?.(made);
-    await clock.advance(47);
+    await clock.advance(49);
     const late = made.arrived(abortedAtMs + latencyMs + 1e-9);
     assert.equal(late, 0, `${when}: ${late} requests were sent after it`);
     const timers = clock.pendingTimers;
@@ -172,9 +180,9 @@ const situations: Readonly<Record<string, Situation>> = {
     call: ({ client }, options) => client.say({}, options),
   },
   "a call that waits for its target to be resolved": {
-    prepare: async made => {
-      const { channel } = made;
-      void channel;
+    target: "dns",
+    prepare: async ({ platform }) => {
+      platform.network.dnsServer.delayMs = 3;
     },
     call: ({ client }, options) => client.say({}, options),
   },

@@ -27,6 +27,8 @@ export interface Outcome {
 }
 
 export interface WorldOptions {
+  /** How the client finds the hosts: through the API, which can tell of changes, by their addresses, or by a name. @default "kubernetes" */
+  readonly target?: "kubernetes" | "static" | "dns";
   readonly seed?: number;
   readonly latencyMs?: number;
   readonly channel?: ChannelOptions;
@@ -41,17 +43,21 @@ export const serviceMs = 5;
 
 /** So many hosts, known to the Kubernetes API and to a client that has not called yet. */
 export async function world(t: TestContext, count: number, options: WorldOptions = {}): Promise<World> {
-  const made = new World(options);
+  const made = new World(count, options);
   t.after(() => made.close());
-  await made.api.listen();
   for (let index = 0; index < count; index++) await made.addHost(options.zones?.[index]);
   made.publish();
-  // The one thing that comes from outside is the kubeconfig: the clock stands still until it is read.
-  await made.channel.resolved();
-  await made.platform.clock.settle();
+  if (options.target === undefined || options.target === "kubernetes") {
+    await made.api.listen();
+    // The one thing that comes from outside is the kubeconfig: the clock stands still until it is read.
+    await made.channel.resolved();
+    await made.platform.clock.settle();
+  }
   made.platform.network.conditions.latencyMs = options.latencyMs ?? 1;
   return made;
 }
+
+const addressOf = (index: number) => `10.1.0.${index + 1}`;
 
 export class World {
   readonly platform;
@@ -61,13 +67,19 @@ export class World {
   readonly client;
   readonly events: (ObservedEvent & { readonly atMs: number })[] = [];
   readonly #answer: Answer | undefined;
-  #addresses = 0;
 
-  constructor({ seed = 1, channel, policy, answer }: WorldOptions) {
+  constructor(count: number, { seed = 1, target = "kubernetes", channel, policy, answer }: WorldOptions) {
     this.platform = virtualPlatform({ seed });
     this.api = new ScriptedApiServer(this.platform);
     this.#answer = answer;
-    this.channel = createChannel("k8s:///eliza.shop:grpc", {
+    const addresses = Array.from({ length: count }, (_, index) => addressOf(index));
+    const targets = {
+      kubernetes: "k8s:///eliza.shop:grpc",
+      static: `static:///${addresses.map(address => `${address}:80`).join(",")}`,
+      dns: "dns:///eliza:80",
+    };
+    this.platform.network.dnsServer.set("eliza", addresses);
+    this.channel = createChannel(targets[target], {
       platform: this.platform,
       discovery: {
         kubernetes: { kubeconfig: path.join(import.meta.dirname, "kubeconfig.json"), variables: {} },
@@ -84,12 +96,11 @@ export class World {
 
   /** One more host, not published yet. */
   async addHost(zone?: string): Promise<Host> {
-    const id = ++this.#addresses;
     const working: Answer = async call => {
       await host.work(call, serviceMs);
       return host.address;
     };
-    const host = new Host(this.platform, `10.1.0.${id}`, this.#answer ?? working, zone);
+    const host = new Host(this.platform, addressOf(this.hosts.length), this.#answer ?? working, zone);
     this.hosts.push(host);
     await host.start();
     return host;

@@ -110,8 +110,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #isSettled = false;
   /** How often it was sent without asking the policy, after the first time. */
   #transparentRetries = 0;
-  /** Grows with every attempt, so that what comes late for an earlier one is known. */
-  #round = 0;
   #attemptTimer: Timer | undefined;
   #repetition: Repetition | undefined;
   #hedging: Hedging | undefined;
@@ -122,6 +120,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   /** Endpoints that no connection could be had to, for this call. */
   #unreached = 0;
   #hasWaitedForEndpoints = false;
+  /** Ends the wait for endpoints or for a connection. */
+  #waiting: AbortController | undefined;
   /** Its endpoint counts the call as pending. */
   #isPending = false;
   #sentAtMs = 0;
@@ -274,7 +274,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       }
       this.#breakerPermit = admission;
     }
-    const round = ++this.#round;
     this.#isPending = true;
     this.#sentAtMs = nowMs;
     this.settings.channel.begun(endpoint);
@@ -284,15 +283,34 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#send(connection);
       return;
     }
-    const timeLeft = this.timeLeftMs;
-    endpoint.pool.acquire(timeLeft === Number.POSITIVE_INFINITY ? {} : { timeoutMs: Math.max(1, timeLeft) }).then(
+    const { timeLeftMs } = this;
+    const timeoutMs = timeLeftMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, timeLeftMs);
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    endpoint.pool.acquire({ timeoutMs, signal: waiting.signal }).then(
       acquired => {
-        if (this.#isSettled || round !== this.#round) return;
+        if (!this.#hasWaited(waiting)) return;
         this.#sentAtMs = this.clock.now();
         this.#send(acquired);
       },
-      (error: unknown) => this.#notConnected(endpoint, error, round),
+      (error: unknown) => {
+        if (this.#hasWaited(waiting)) this.#notConnected(endpoint, error);
+      },
     );
+  }
+
+  /** What was waited for is there; `false`: the call waits for it no longer, while the promise was on its way. */
+  #hasWaited(waiting: AbortController): boolean {
+    if (this.#waiting !== waiting) return false;
+    this.#waiting = undefined;
+    return true;
+  }
+
+  /** Gives up what is waited for: its place in the queue is free at once. */
+  #stopWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.abort();
   }
 
   #limitAttempt(limitMs: number): Timer {
@@ -309,23 +327,26 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       return;
     }
     this.#hasWaitedForEndpoints = true;
-    this.settings.channel.resolved().then(
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    this.settings.channel.resolved(waiting.signal).then(
       () => {
-        if (!this.#isSettled) this.#begin(this.clock.now());
+        if (this.#hasWaited(waiting)) this.#begin(this.clock.now());
       },
       // The resolver has its own pauses; waiting here as well would help nobody.
-      (error: unknown) => this.#end(this.#unavailable(error)),
+      (error: unknown) => {
+        if (this.#hasWaited(waiting)) this.#end(this.#unavailable(error));
+      },
     );
   }
 
   /** No connection, so nothing was sent: another endpoint may take the call. */
-  #notConnected(endpoint: Endpoint, error: unknown, round: number): void {
+  #notConnected(endpoint: Endpoint, error: unknown): void {
     const { channel } = this.settings;
     // A pool that is closed belongs to an endpoint that has left the list while the call waited.
     const hasLeft = endpoint.pool.isClosed;
     const isUnreachable = error instanceof ExchangeError && error.reason === "connection";
     if (isUnreachable) channel.unreachable(endpoint, error);
-    if (this.#isSettled || round !== this.#round) return;
     const nowMs = this.clock.now();
     this.#attemptEnded(isUnreachable ? "failure" : "ignored", nowMs, 0, error);
     if ((isUnreachable || hasLeft) && this.#unreached++ < channel.size) {
@@ -657,7 +678,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#exchange = undefined;
     this.#wire = undefined;
     if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
-    this.#round++;
     this.#messages = 0;
     this.#message = undefined;
     this.#answerBegan = false;
@@ -704,6 +724,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const endpoint = this.#endpoint;
     if (!this.#isPending || endpoint === undefined) return;
     this.#isPending = false;
+    this.#stopWaiting();
     this.#attemptTimer?.cancel();
     this.#attemptTimer = undefined;
     const latencyMs = nowMs - this.#sentAtMs;
@@ -720,6 +741,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #settle(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
+    this.#stopWaiting();
     this.#timer?.cancel();
     this.#repetition?.timer?.cancel();
     if (this.#hedging !== undefined) {
