@@ -4,16 +4,20 @@
  */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type CallOptions, type ChannelOptions, type ClientPolicy, RpcError } from "../../src/exports/index.ts";
-import { bulkhead, policy } from "../../src/exports/resilience.ts";
+import {
+  type CallOptions,
+  type ChannelOptions,
+  type ClientPolicy,
+  isRpcError,
+  RpcError,
+} from "../../src/exports/index.ts";
+import { type Bulkhead, bulkhead } from "../../src/exports/resilience.ts";
 import type { Host } from "./host.ts";
 import { type World, world } from "./world.ts";
 
 const latencyMs = 1;
-/** Moments of one millisecond: turns of the loop, and microtasks in each. */
-const turnsPerMs = 6;
-const microtasksPerTurn = 3;
-const ticksPerMs = turnsPerMs * microtasksPerTurn;
+/** Moments of one millisecond: what its timers do, two turns of the loop, and three microtasks after each of these. */
+const ticksPerMs = 12;
 /** No situation takes longer. */
 const ticksMax = 60 * ticksPerMs;
 
@@ -50,8 +54,8 @@ function answers(host: Host): void {
 /** The smallest step forward: a microtask, a turn of the loop, or a millisecond. */
 async function tick(made: World, n: number): Promise<void> {
   if (n % ticksPerMs === 0) made.platform.clock.advanceSync(1);
-  if (n % microtasksPerTurn === 0) await new Promise<void>(resolve => setImmediate(resolve));
-  else await null;
+  else if (n % 4 === 0) await new Promise<void>(resolve => setImmediate(resolve));
+  await null;
 }
 
 interface Run {
@@ -145,7 +149,10 @@ async function everyMoment(t: TestContext, situation: Situation): Promise<void> 
     const late = made.arrived(abortedAtMs + latencyMs + 1e-9);
     assert.equal(late, 0, `${when}: ${late} requests were sent after it`);
     const timers = clock.pendingTimers;
-    assert.ok(timers <= idleTimers, `${when}: ${timers} timers are armed; an idle client and its servers have ${idleTimers}`);
+    assert.ok(
+      timers <= idleTimers,
+      `${when}: ${timers} timers are armed; an idle client and its servers have ${idleTimers}`,
+    );
     const next = made.outcome(() => made.client.say({ sentence: "next" }));
     await clock.advance(20);
     assert.equal((await next).code, "ok", `${when}: the next call`);
@@ -222,11 +229,71 @@ const situations: Readonly<Record<string, Situation>> = {
     prepare: connected,
     call: ({ client }, options) => read(client.introduce({ name: "one two three" }, options)),
   },
+  "a call that shows whether an open breaker may close": {
+    policy: { retry: false, breaker: { failures: 1, openMs: 10 } },
+    prepare: async made => {
+      await connected(made);
+      const opening = made.outcome(() => made.client.say({ sentence: "down" }));
+      await made.platform.clock.advance(30);
+      assert.equal((await opening).code, "unavailable");
+    },
+    call: ({ client }, options) => client.say({}, options),
+  },
+  "a stream of requests": {
+    prepare: connected,
+    call: ({ client, platform }, options) => client.summarize(spoken(platform.clock), options),
+  },
 };
+
+/** Three requests, 2 ms apart. */
+async function* spoken(clock: World["platform"]["clock"]) {
+  for (let n = 0; n < 3; n++) {
+    await new Promise<void>(resolve => clock.after(2, resolve));
+    yield { sentence: "one" };
+  }
+}
 
 for (const [name, situation] of Object.entries(situations)) {
   test(`${name}, given up at every moment`, t => everyMoment(t, situation));
 }
 
-void bulkhead;
-void policy;
+test("a call that waits for a place in a bulkhead, given up at every moment", async t => {
+  const places = new WeakMap<World, Bulkhead>();
+  await everyMoment(t, {
+    prepare: async made => {
+      await connected(made);
+      const guard = bulkhead({ concurrent: 1, queue: 1, platform: made.platform });
+      places.set(made, guard);
+      // Somebody holds the only place for a while.
+      const held = guard.acquire();
+      made.at(6, () => held.rejected || held.ignore());
+    },
+    call: (made, options) => {
+      const guard = places.get(made) as Bulkhead;
+      return guard.run(signal => made.client.say({}, { ...options, signal }), { signal: options.signal });
+    },
+    isFree: made => {
+      assert.equal(places.get(made)?.waiting, 0);
+      if (made.nowMs > 130) assert.equal(places.get(made)?.running, 0);
+    },
+  });
+});
+
+test("a reader that comes back after the call was given up gets the error, not what had come meanwhile", async t => {
+  for (const isEarly of [true, false]) {
+    const made = await world(t, 1, { target: "static", latencyMs });
+    for (const host of made.hosts) answers(host);
+    const controller = new AbortController();
+    const words = made.client.introduce({ name: "one two three four" }, { signal: controller.signal });
+    const reader = words[Symbol.asyncIterator]();
+    const first = reader.next();
+    await made.platform.clock.advance(isEarly ? 8 : 50);
+    assert.equal((await first).done, false);
+    controller.abort();
+    const second = await reader.next().catch(error => error);
+    // What was complete before it was given up stays so.
+    if (isEarly) assert.ok(isRpcError(second, "cancelled"), String(second));
+    else assert.equal(second.done, false);
+    made.close();
+  }
+});

@@ -248,7 +248,11 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #watchSignal(): void {
     const { signal } = this.#options;
     if (signal === undefined) return;
-    this.#cancelled = () => this.#end(new RpcError("cancelled", "the call was cancelled", { cause: signal.reason }));
+    this.#cancelled = () => {
+      const error = new RpcError("cancelled", "the call was cancelled", { cause: signal.reason });
+      if (!this.#isSettled) this.#queue?.abandon(error);
+      this.#end(error);
+    };
     if (signal.aborted) this.#cancelled();
     else signal.addEventListener("abort", this.#cancelled, { once: true });
   }
