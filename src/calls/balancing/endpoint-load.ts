@@ -99,6 +99,16 @@ export class EndpointLoad {
     return nowMs < this.#penalisedUntilMs;
   }
 
+  /** When the present penalty lapses, on the monotonic clock. */
+  get penalisedUntilMs(): number {
+    return this.#penalisedUntilMs;
+  }
+
+  /** When the endpoint is due for a trial call, while it is under penalty. */
+  get trialAtMs(): number {
+    return this.#trialAtMs;
+  }
+
   /** Whether an endpoint under penalty is due for the one call that shows if it works again; `true` takes that call. */
   takeTrial(nowMs: number): boolean {
     if (nowMs < this.#trialAtMs || !this.isPenalised(nowMs)) return false;

@@ -1,3 +1,4 @@
+import type { Random } from "../../platform/index.ts";
 import { Balancer, type BalancerContext, type BalancerEndpoint, type BalancingOptions } from "../balancing/index.ts";
 import type { Endpoint, EndpointView } from "./endpoint.ts";
 
@@ -21,6 +22,7 @@ const reachableTries = 3;
  */
 export class Picker {
   readonly #balancer: Balancer<Endpoint>;
+  readonly #random: Random;
   #endpoints: readonly Endpoint[] = [];
   /** Used again for each pick. */
   readonly #hint: { avoid: BalancerEndpoint<Endpoint> | undefined; hashKey: string | undefined } = {
@@ -31,6 +33,7 @@ export class Picker {
   /** @throws RangeError, TypeError naming the option that cannot be */
   constructor(options: BalancingOptions, context: BalancerContext) {
     this.#balancer = new Balancer(options, context);
+    this.#random = context.random;
   }
 
   /** Half of the endpoints and more are not usable, so that all are used. */
@@ -109,7 +112,13 @@ export class Picker {
       const picked = this.#balancer.pick(hint, nowMs);
       if (picked !== undefined && picked !== avoid && !picked.owned.pool.isBackingOff) return picked.owned;
     }
-    const isReachable = ({ balanced, pool }: Endpoint) => balanced !== avoid && !pool.isBackingOff;
-    return this.#endpoints.find(isReachable) ?? unreachable.owned;
+    // From anywhere in the list: its first one must not get what all the others are lost for.
+    const endpoints = this.#endpoints;
+    const from = this.#random.below(endpoints.length);
+    for (let index = 0; index < endpoints.length; index++) {
+      const endpoint = endpoints[(from + index) % endpoints.length] as Endpoint;
+      if (endpoint.balanced !== avoid && !endpoint.pool.isBackingOff) return endpoint;
+    }
+    return unreachable.owned;
   }
 }
