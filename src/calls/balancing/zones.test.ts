@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { EndpointLoad } from "./endpoint-load.ts";
-import { balancingLimits } from "./limits.ts";
+import { balancingLimits, zoneReviewMs } from "./limits.ts";
 import type { BalancedEndpoint } from "./pickers/index.ts";
 import { localShareOf, reviewAtMs, splitByZone } from "./zones.ts";
 
@@ -11,7 +11,7 @@ const inZones = (...zones: readonly string[]): BalancedEndpoint[] =>
     weight: 1,
     zone,
     isReady: true,
-    load: new EndpointLoad(balancingLimits, 0),
+    load: new EndpointLoad(balancingLimits, Number.NEGATIVE_INFINITY),
   }));
 const localShare = (all: readonly BalancedEndpoint[], usable = all, nowMs = 0) =>
   localShareOf(splitByZone("a", all, usable), nowMs);
@@ -58,6 +58,16 @@ it("an endpoint under penalty bears nothing, here or elsewhere, until the penalt
   assert.equal(localShare(all), 0, "one elsewhere works");
   fail(0, all[5]);
   assert.equal(localShare(all), 1, "all fail alike");
+});
+
+it("a zone whose endpoints are new gets its calls back in the course of their slow start", () => {
+  const all = inZones("b", "b");
+  const { slowStartMs } = balancingLimits;
+  const returned = inZones("a", "a").map(one => ({ ...one, load: new EndpointLoad(balancingLimits, 0) }));
+  const shares = [0, 0.5, 1].map(part => localShare([...returned, ...all], undefined, part * slowStartMs));
+  const [first = 0, half = 0, whole = 0] = shares;
+  assert(first < 0.2 && half > 0.6 && half < 0.7 && whole === 1, shares.join());
+  assert.equal(reviewAtMs(splitByZone("a", [...returned, ...all], [...returned, ...all]), 0), zoneReviewMs);
 });
 
 it("the share is reckoned anew when a trial is due in the zone and when a penalty lapses", () => {

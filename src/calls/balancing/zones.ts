@@ -1,3 +1,5 @@
+import type { EndpointLoad } from "./endpoint-load.ts";
+import { zoneReviewMs } from "./limits.ts";
 import type { BalancedEndpoint } from "./pickers/index.ts";
 
 export interface ZoneSplit<E> {
@@ -31,7 +33,8 @@ export function splitByZone<E extends BalancedEndpoint>(
  * The share of calls that stays in the zone: as many as the endpoints there can bear. Clients are taken to be spread evenly
  * over the zones, so a zone gets 1/zones of all calls; with less than that share of the weight the rest spills over (after
  * Envoy's zone aware routing). What fails at the moment bears nothing, so that the loss of a zone is not the loss of its
- * clients: only so many of its endpoints may be ejected. Where all fail alike, all count.
+ * clients: only so many of its endpoints may be ejected. What is new bears little, so that a zone that comes back gets its
+ * calls back slowly. Where all fail alike, all count.
  */
 export function localShareOf<E extends BalancedEndpoint>({ local, remote, zones }: ZoneSplit<E>, nowMs: number): number {
   if (local.length === 0) return 0;
@@ -42,20 +45,26 @@ export function localShareOf<E extends BalancedEndpoint>({ local, remote, zones 
   return Math.min(1, (weightOf(local) / (weightOf(local) + weightOf(remote))) * zones);
 }
 
-/** When {@link localShareOf} changes though no call has ended, or an endpoint of the zone is due for a trial call. */
+/** When to reckon {@link localShareOf} anew though no call has ended; also when a trial call is due in the zone. */
 export function reviewAtMs<E extends BalancedEndpoint>({ local, remote }: ZoneSplit<E>, nowMs: number): number {
   let atMs = Number.POSITIVE_INFINITY;
   if (local.length === 0 || remote.length === 0) return atMs;
   for (const { load } of local) {
-    if (load.isPenalised(nowMs)) atMs = Math.min(atMs, load.trialAtMs, load.penalisedUntilMs);
+    atMs = Math.min(atMs, changesAtMs(load, nowMs));
+    if (load.isPenalised(nowMs)) atMs = Math.min(atMs, load.trialAtMs);
   }
-  for (const { load } of remote) if (load.isPenalised(nowMs)) atMs = Math.min(atMs, load.penalisedUntilMs);
+  for (const { load } of remote) atMs = Math.min(atMs, changesAtMs(load, nowMs));
   return atMs;
+}
+
+function changesAtMs(load: EndpointLoad, nowMs: number): number {
+  if (load.isPenalised(nowMs)) return load.penalisedUntilMs;
+  return load.share(nowMs) < 1 ? nowMs + zoneReviewMs : Number.POSITIVE_INFINITY;
 }
 
 function workingWeightOf(endpoints: readonly BalancedEndpoint[], nowMs: number): number {
   let sum = 0;
-  for (const { weight, load } of endpoints) if (!load.isPenalised(nowMs)) sum += weight;
+  for (const { weight, load } of endpoints) if (!load.isPenalised(nowMs)) sum += weight * load.share(nowMs);
   return sum;
 }
 
