@@ -168,7 +168,7 @@ export class Host {
 
   /** As on SIGTERM: the listener closes, what runs is answered. */
   async drain(): Promise<void> {
-    await this.#server?.close();
+    await this.#server?.drain();
   }
 
   /** Answers after a time of the host's own; ends early, as it should, when its caller has gone. */

@@ -38,8 +38,8 @@ export interface WorldOptions {
   readonly answer?: Answer;
 }
 
-/** Milliseconds that a call takes at a host, unless the scenario says otherwise. */
-export const serviceMs = 5;
+/** Milliseconds that a call takes at a host at least and at most, unless the scenario says otherwise. */
+const serviceMs = [4, 8] as const;
 
 /** So many hosts, known to the Kubernetes API and to a client that has not called yet. */
 export async function world(t: TestContext, count: number, options: WorldOptions = {}): Promise<World> {
@@ -97,7 +97,8 @@ export class World {
   /** One more host, not published yet. */
   async addHost(zone?: string): Promise<Host> {
     const working: Answer = async call => {
-      await host.work(call, serviceMs);
+      const [least, most] = serviceMs;
+      await host.work(call, least + this.platform.random.next() * (most - least));
       return host.address;
     };
     const host = new Host(this.platform, addressOf(this.hosts.length), this.#answer ?? working, zone);

@@ -205,7 +205,12 @@ export class Balancer<T> {
     return this.#localShare >= 1 || this.#context.random.next() < this.#localShare;
   }
 
-  succeeded(endpoint: BalancerEndpoint<T>, latencyMs: number, nowMs: number = this.#context.clock.now()): void {
+  /** @param latencyMs `undefined`: how long the call took says nothing of the endpoint */
+  succeeded(
+    endpoint: BalancerEndpoint<T>,
+    latencyMs: number | undefined,
+    nowMs: number = this.#context.clock.now(),
+  ): void {
     const wasPenalised = endpoint.load.isPenalised(nowMs);
     endpoint.load.succeeded(nowMs, latencyMs);
     if (wasPenalised) this.#reckonShare(nowMs);

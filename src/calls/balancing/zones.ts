@@ -36,7 +36,10 @@ export function splitByZone<E extends BalancedEndpoint>(
  * clients: only so many of its endpoints may be ejected. What is new bears little, so that a zone that comes back gets its
  * calls back slowly. Where all fail alike, all count.
  */
-export function localShareOf<E extends BalancedEndpoint>({ local, remote, zones }: ZoneSplit<E>, nowMs: number): number {
+export function localShareOf<E extends BalancedEndpoint>(
+  { local, remote, zones }: ZoneSplit<E>,
+  nowMs: number,
+): number {
   if (local.length === 0) return 0;
   if (remote.length === 0) return 1;
   const here = workingWeightOf(local, nowMs);

@@ -191,13 +191,13 @@ export class Channel implements AsyncDisposable {
 
   /**
    * A call that had begun at an endpoint has ended.
-   * @param latencyMs from its beginning
+   * @param latencyMs from its beginning; `undefined`: it says nothing of the endpoint, as of a long stream
    * @param pushbackMs how long the server asked to be left alone
    * @param cause one object for all calls that failed by one event, such as the loss of their connection
    */
   settled(
     endpoint: Endpoint,
-    latencyMs: number,
+    latencyMs: number | undefined,
     outcome: CallOutcome,
     nowMs: number = this.platform.clock.now(),
     pushbackMs = 0,

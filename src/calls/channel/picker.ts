@@ -10,8 +10,11 @@ export interface PickedCall {
   readonly hashKey?: string | undefined;
 }
 
-/** How a call at an endpoint went. `ignored` says nothing of the endpoint: the caller gave up, the request was wrong. */
-export type CallOutcome = "success" | "failure" | "ignored";
+/**
+ * How a call at an endpoint went. `unanswered`: nobody waits for it any more, its caller gave up or another attempt was
+ * faster. `ignored` says nothing of the endpoint: the request was wrong, or the server goes away in good order.
+ */
+export type CallOutcome = "success" | "failure" | "unanswered" | "ignored";
 
 /** Picks that may lead to an endpoint which cannot be reached before the list is gone through. */
 const reachableTries = 3;
@@ -73,12 +76,13 @@ export class Picker {
 
   /**
    * A call that had begun has ended.
+   * @param latencyMs from its beginning; `undefined`: it says nothing of the endpoint
    * @param pushbackMs how long the server asked to be left alone
    * @param cause one object for all calls that failed by one event, such as the loss of their connection
    */
   settled(
     endpoint: Endpoint,
-    latencyMs: number,
+    latencyMs: number | undefined,
     outcome: CallOutcome,
     nowMs: number,
     pushbackMs: number,
@@ -89,7 +93,8 @@ export class Picker {
     if (outcome === "success") {
       if (endpoint.wasRefused) this.#restarted(endpoint, balanced);
       this.#balancer.succeeded(balanced, latencyMs, nowMs);
-    } else if (outcome === "failure") this.#balancer.failed(balanced, latencyMs, pushbackMs, cause, nowMs);
+    } else if (outcome === "failure") this.#balancer.failed(balanced, latencyMs ?? 0, pushbackMs, cause, nowMs);
+    else if (outcome === "unanswered" && latencyMs !== undefined) balanced.load.unanswered(nowMs, latencyMs);
     else balanced.load.released();
   }
 

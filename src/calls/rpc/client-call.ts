@@ -125,6 +125,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   /** Its endpoint counts the call as pending. */
   #isPending = false;
   #sentAtMs = 0;
+  /** Of a stream: when its answer began. */
+  #answeredAtMs = 0;
   #requestIsUsed = false;
   #queue: MessageQueue | undefined;
   #resolve: ((response: unknown) => void) | undefined;
@@ -502,6 +504,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   // ── from the wire ────────────────────────────────────────────────────────
 
   head(status: number, fields: FieldList): void {
+    if (this.#queue !== undefined && !this.#answerBegan) this.#answeredAtMs = this.clock.now();
     this.#answerBegan = true;
     if (!this.#isSettled) this.#wire?.head(this, status, fields);
   }
@@ -654,7 +657,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const nowMs = this.clock.now();
     // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
     if (this.#isPending) this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
-    this.#attemptEnded("ignored", nowMs);
+    this.#attemptEnded("unanswered", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
   }
@@ -720,7 +723,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptEnded("failure", nowMs, Math.max(0, pushbackMs || 0), cause);
     } else {
       // An answer of the application shows that the endpoint works.
-      this.#attemptEnded(this.#answerBegan ? "success" : "ignored", nowMs);
+      this.#attemptEnded(this.#answerBegan ? "success" : error.code === "cancelled" ? "unanswered" : "ignored", nowMs);
     }
   }
 
@@ -731,7 +734,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#stopWaiting();
     this.#attemptTimer?.cancel();
     this.#attemptTimer = undefined;
-    const latencyMs = nowMs - this.#sentAtMs;
+    const latencyMs = outcome === "failure" ? nowMs - this.#sentAtMs : this.#latencyMs(nowMs);
     this.settings.channel.settled(endpoint, latencyMs, outcome, nowMs, pushbackMs, cause);
     const permit = this.#breakerPermit;
     if (permit === undefined) return;
@@ -740,6 +743,13 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     else if (outcome === "failure" && this.#exchange !== undefined) {
       permit.failure("unavailable", latencyMs, cause as object | undefined);
     } else permit.ignore();
+  }
+
+  /** How long the endpoint took: of a stream until its answer began. What its caller has yet to send says nothing. */
+  #latencyMs(nowMs: number): number | undefined {
+    const { kind } = this.method;
+    if (kind === "unary") return nowMs - this.#sentAtMs;
+    return kind === "server_streaming" && this.#answerBegan ? this.#answeredAtMs - this.#sentAtMs : undefined;
   }
 
   #settle(): boolean {
