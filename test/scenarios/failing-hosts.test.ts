@@ -16,8 +16,14 @@ for (const kind of ["dies and is started again", "answers with errors and well a
     const [host] = made.hosts as [Host];
     const well = host.answer;
     const isProcess = kind === "dies and is started again";
-    const fall = () => (isProcess ? void host.kill() : void (host.answer = down));
-    const rise = () => (isProcess ? void host.start() : void (host.answer = well));
+    const fall = () => {
+      if (isProcess) void host.kill();
+      else host.answer = down;
+    };
+    const rise = () => {
+      if (isProcess) void host.start();
+      else host.answer = well;
+    };
     const reads: Outcome[] = [];
     const writes: Outcome[] = [];
     const both = async (ms: number) => {

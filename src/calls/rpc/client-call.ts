@@ -704,13 +704,19 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptFailed(error, nowMs);
       // What was not sent, or given up by its caller, was no request to the target.
       const outcome = error.unprocessed || error.code === "cancelled" ? "ignore" : "failure";
-      // Without a word on when to come back it is about this request: a quota, or its size.
-      const isOwnFault = error.code === "resource_exhausted" && error.retryAfterMs === undefined;
-      permit?.settle(outcome, isOwnFault ? "error" : failureKind(error), nowMs - permit.admittedAtMs);
+      permit?.settle(outcome, this.#isRejection(error) ? failureKind(error) : "error", nowMs - permit.admittedAtMs);
     }
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
+  }
+
+  /** Whether a failure means that the target takes no work, or not in time: what the throttle holds back. */
+  #isRejection({ code, retryAfterMs = -1 }: RpcError): boolean {
+    // Without a word on when to come back it is about this request: a quota, or its size.
+    if (code === "resource_exhausted") return retryAfterMs >= 0;
+    // One that answers so has taken the work, and failed with it.
+    return code !== "unavailable" || !this.#answerBegan || retryAfterMs >= 0;
   }
 
   /** Tells what the failed attempt says of its endpoint and of the target. */
