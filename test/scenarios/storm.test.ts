@@ -65,6 +65,9 @@ test("three layers before backends that all fail send them at most a quarter mor
   assert.ok(amplification >= 0.99 && amplification <= 1.25, `${amplification}`);
   for (const hosts of [middle, front]) {
     const above = arrived(hosts, fromMs) / offered;
-    assert.ok(above <= 1.01, `${above} times as many calls as were offered came to a layer that is not next to the fault`);
+    assert.ok(
+      above <= 1.01,
+      `${above} times as many calls as were offered came to a layer that is not next to the fault`,
+    );
   }
 });

@@ -83,13 +83,15 @@ for (const kind of ["die", "fail", "stop"] as const) {
     for (let atMs = lostMs; atMs < returnedMs; atMs += 1_000) {
       const counts = others.map(host => made.arrived(atMs, atMs + 1_000, [host]));
       const fair = perSecond / others.length;
-      assert.ok(Math.max(...counts) <= fair * 1.8, `${counts} of ${perSecond} calls in the second at ${atMs - lostMs} ms`);
+      assert.ok(
+        Math.max(...counts) <= fair * 1.8,
+        `${counts} of ${perSecond} calls in the second at ${atMs - lostMs} ms`,
+      );
     }
 
     const after = within(outcomes, returnedMs);
     assert.equal(share(within(after, returnedMs + 200)), 1, told(after));
-    const inZone = (fromMs: number) =>
-      made.arrived(fromMs, fromMs + 1_000, own) / made.arrived(fromMs, fromMs + 1_000);
+    const inZone = (fromMs: number) => made.arrived(fromMs, fromMs + 1_000, own) / made.arrived(fromMs, fromMs + 1_000);
     const half = inZone(returnedMs + expected.halfBackMs);
     assert.ok(half >= 0.5, `${half} of the calls were back after ${expected.halfBackMs} ms`);
     const back = inZone(returnedMs + expected.backMs);
