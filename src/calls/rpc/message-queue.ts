@@ -61,6 +61,13 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
     else waiting.reject(error);
   }
 
+  /** The reader's own call was given up: it gets the error, and what it has not taken is forgotten. */
+  abandon(error: unknown): void {
+    if (this.#isEnded) return;
+    for (const item of this.#items.splice(0)) this.#taken(item.bytes);
+    this.end(error);
+  }
+
   next(): Promise<IteratorResult<unknown>> {
     const item = this.#items.shift();
     if (item !== undefined) {

@@ -129,6 +129,8 @@ export class ServerCall extends CallState implements BodyReceiver {
   #place: Permit | undefined;
   #waiter: Waiter | undefined;
   #timer: Timer | undefined;
+  /** Runs while the handler goes on after its call is over. */
+  #abandoned: Timer | undefined;
   #queue: MessageQueue | undefined;
   #single: unknown;
   #messages = 0;
@@ -426,6 +428,7 @@ export class ServerCall extends CallState implements BodyReceiver {
       this.fail(wasGivenUpBelow(error) ? withoutRetry(answer) : answer);
     } finally {
       this.#isRunning = false;
+      this.#abandoned?.cancel();
       this.#leave(hasAnswered);
       load.handlers--;
       // After the peer's reset the exchange counts as running until its work has really ended.
@@ -540,8 +543,7 @@ export class ServerCall extends CallState implements BodyReceiver {
   /** A handler that never ends would hold its place for ever, and many of them would leave none. */
   #watchAbandoned(): void {
     if (this.#permit === undefined && this.#place === undefined) return;
-    this.clock.after(abandonedHandlerMs, () => {
-      if (!this.#isRunning) return;
+    this.#abandoned ??= this.clock.after(abandonedHandlerMs, () => {
       this.#leave(false);
       const event: HandlerAbandoned = { type: "rpc.handler.abandoned", method: this.method.path };
       this.host.observer.emit(event);
