@@ -12,6 +12,7 @@ import { type Bulkhead, Permit, Waiter } from "../../resilience/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
 import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
 import { readPreviousAttempts, readPriority } from "./call-priority.ts";
+import { intercept } from "./intercept.ts";
 import { judge, judgedStream } from "./judge-request.ts";
 import { abandonedHandlerMs } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
@@ -407,7 +408,9 @@ export class ServerCall extends CallState implements BodyReceiver {
     let hasAnswered = false;
     try {
       const result = await runInContext(currentCall, this, () =>
-        interceptors.length === 0 ? this.#invoke(request) : this.#intercept(interceptors, 0, request),
+        interceptors.length === 0
+          ? this.#invoke(request)
+          : intercept(this, interceptors, request, passed => this.#invoke(passed)),
       );
       if (responseIsStream(this.method.kind)) await this.#sendAll(result);
       else this.#respond(result);
@@ -457,13 +460,6 @@ export class ServerCall extends CallState implements BodyReceiver {
     const error = asRpcError(cause);
     this.fail(error);
     return error;
-  }
-
-  async #intercept(interceptors: readonly Interceptor[], index: number, request: unknown): Promise<unknown> {
-    const interceptor = interceptors[index];
-    if (interceptor === undefined) return this.#invoke(request);
-    this.request = request;
-    return interceptor(this, (replaced = request) => this.#intercept(interceptors, index + 1, replaced));
   }
 
   #respond(message: unknown): void {
