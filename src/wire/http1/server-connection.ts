@@ -26,10 +26,6 @@ export interface Http1ServerOptions {
   readonly scheme: "http" | "https";
 }
 
-/** See `#headMayWait`. */
-const rereadFromBytes = 1024;
-const rereadEveryBytes = 512;
-
 /**
  * What the connection waits for.
  * `head`: a request, or the rest of its head. `body`: the rest of a request's body. `answer`: the handler.
@@ -60,8 +56,6 @@ export class Http1ServerConnection
   #runBytes: Buffer | undefined;
   #runAt = 0;
   #headHasBegun = false;
-  /** How much of the carried bytes has been looked at. */
-  #readBytes = 0;
   /** The answer is complete and the request's body is not. */
   #isAnsweredEarly = false;
   #drainedBytes = 0;
@@ -126,26 +120,13 @@ export class Http1ServerConnection
     }
     if (this.#carry !== undefined) {
       this.#carry.append(chunk);
-      if (!this.#headMayWait(this.#carry, chunk)) this.#runCarry();
+      const isPartOfHead = this.#phase === "head" && this.#headHasBegun;
+      if (!isPartOfHead || this.#carry.isWorthReading(chunk)) this.#runCarry();
     } else {
       const at = this.#run(chunk);
       if (at < chunk.length) this.#carryOver(chunk, at);
       this.#settle();
     }
-  }
-
-  /**
-   * An incomplete head is read again from its start. One that drips in is left alone until a line ends or enough has
-   * come, so that a byte a packet costs no more than the packet; the limit on fields bounds the lines.
-   */
-  #headMayWait(carry: CarriedBytes, chunk: Buffer): boolean {
-    return (
-      this.#phase === "head" &&
-      this.#headHasBegun &&
-      carry.length > rereadFromBytes &&
-      carry.length - this.#readBytes < rereadEveryBytes &&
-      !chunk.includes(0x0a)
-    );
   }
 
   #runCarry(): void {
@@ -155,9 +136,8 @@ export class Http1ServerConnection
     const { length } = carry;
     const at = this.#run(carry.bytes);
     if (at < length) {
-      carry.drop(at);
+      carry.stoppedAt(at);
       this.#carry = carry;
-      this.#readBytes = carry.length;
     }
     this.#settle();
   }
