@@ -1,5 +1,6 @@
 import type { Method } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
+import { type TraceContext, traceOf } from "../../platform/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
 import { asRpcError, CallState, type Peer, type ProtocolName } from "./call.ts";
 import type { CallHost } from "./call-host.ts";
@@ -61,6 +62,10 @@ export abstract class ServerCallInput extends CallState implements BodyReceiver 
 
   override get attempt(): number {
     return readPreviousAttempts(this.exchange.fields);
+  }
+
+  override get trace(): TraceContext | undefined {
+    return traceOf(name => this.exchange.fields.get(name));
   }
 
   protected openQueue(): MessageQueue {

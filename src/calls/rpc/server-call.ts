@@ -1,8 +1,8 @@
 import { type Priority, requestIsStream, responseIsStream, type Validate } from "../../contract/index.ts";
 import { isRpcError, RpcError } from "../../errors/index.ts";
-import { bindIterator, runInContext, type Timer } from "../../platform/index.ts";
+import { bindIterator, currentWork, runInContext, type Timer } from "../../platform/index.ts";
 import type { ExchangeError, ServerExchange } from "../../wire/index.ts";
-import { asRpcError, currentCall, type Interceptor } from "./call.ts";
+import { asRpcError, type Interceptor } from "./call.ts";
 import {
   type CallHost,
   connectionLoad,
@@ -209,7 +209,7 @@ export class ServerCall extends ServerCallInput {
     load.handlers++;
     let hasAnswered = false;
     try {
-      const result = await runInContext(currentCall, this, () =>
+      const result = await runInContext(currentWork, this, () =>
         interceptors.length === 0
           ? this.#invoke(request)
           : intercept(this, interceptors, request, passed => this.#invoke(passed)),
