@@ -200,6 +200,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#queue = new MessageQueue(
         bytes => this.#exchange?.consumed(bytes),
         () => this.#end(new RpcError("cancelled", "the caller stopped reading")),
+        () => this.#unwatchSignal(),
       );
       this.#resolve?.(this.#queue);
     }
@@ -252,11 +253,16 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     if (signal === undefined) return;
     this.#cancelled = () => {
       const error = new RpcError("cancelled", "the call was cancelled", { cause: signal.reason });
-      if (!this.#isSettled) this.#queue?.abandon(error);
+      // Before the rest: what has come already is not read any more, however much of the answer that is.
+      this.#queue?.abort(error);
       this.#end(error);
     };
     if (signal.aborted) this.#cancelled();
     else signal.addEventListener("abort", this.#cancelled, { once: true });
+  }
+
+  #unwatchSignal(): void {
+    if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
   }
 
   /** The endpoint of the attempt before this one. */
@@ -771,7 +777,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       const lost = new RpcError("cancelled", "another attempt of the call has ended it");
       for (const hedge of this.#hedging.running) hedge.#end(lost);
     }
-    if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
+    // A stream is watched until it is read.
+    if (this.#queue === undefined) this.#unwatchSignal();
     // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
     const exchange = this.#exchange;
     if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
