@@ -36,6 +36,8 @@ export class ServerCall extends ServerCallInput {
   #priority: Priority | undefined;
   #held: HeldPlaces | undefined;
   #timer: Timer | undefined;
+  /** Runs while the handler goes on after its call is over. */
+  #abandoned: Timer | undefined;
   #hasBegun = false;
   /** The handler has been reached. */
   #isServed = false;
@@ -224,6 +226,7 @@ export class ServerCall extends ServerCallInput {
       this.fail(wasGivenUpBelow(error) ? withoutRetry(answer) : answer);
     } finally {
       this.#isRunning = false;
+      this.#abandoned?.cancel();
       this.#leave(hasAnswered);
       load.handlers--;
       // After the peer's reset the exchange counts as running until its work has really ended.
@@ -318,8 +321,7 @@ export class ServerCall extends ServerCallInput {
   /** A handler that never ends would hold its place for ever, and many of them would leave none. */
   #watchAbandoned(): void {
     if (this.#held?.areTaken !== true) return;
-    this.clock.after(abandonedHandlerMs, () => {
-      if (!this.#isRunning) return;
+    this.#abandoned ??= this.clock.after(abandonedHandlerMs, () => {
       this.#leave(false);
       const event: HandlerAbandoned = { type: "rpc.handler.abandoned", method: this.method.path };
       this.host.observer.emit(event);

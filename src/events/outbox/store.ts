@@ -33,10 +33,10 @@ export interface OutboxStore<Tx> {
   /** Sends a parked row again, or drops it; either lets the rows of its key go on. Resolves with whether it was there. */
   settleParked(sequence: number, how: "retry" | "discard"): Promise<boolean>;
   /**
-   * Calls `wake` when another process has committed rows; resolves with what stops it. `undefined` where a database cannot
-   * tell.
+   * Calls `wake` when another process has committed rows, and `lost` once when it cannot tell any more; resolves with what
+   * stops it. `undefined` where a database never can.
    */
-  listen(wake: () => void): Promise<(() => Promise<void>) | undefined>;
+  listen(wake: () => void, lost: (error: Error) => void): Promise<(() => void) | undefined>;
   /** Tells other processes that rows have been committed. */
   notify(): Promise<void>;
   /** Whether rows that were inserted on `tx` are still open to a rollback. */
