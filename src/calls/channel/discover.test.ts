@@ -284,3 +284,30 @@ class LoopbackDns implements DnsClient {
   }
   close(): void {}
 }
+
+test("callers that give up early do not go on to give up at the same host", async t => {
+  const platform = virtualPlatform();
+  const { clock } = platform;
+  let atSilent = 0;
+  for (const id of [1, 2]) {
+    const answer = async () => {
+      if (id === 1) atSilent++;
+      await new Promise<void>(resolve => clock.after(id === 1 ? 60_000 : 5, resolve));
+      return new Response("well");
+    };
+    const server = createServer({ services: [], fetch: answer, openapi: false, platform });
+    await server.listen({ host: `10.0.0.${id}`, port: 80 });
+  }
+  platform.network.dnsServer.set("inventory", ["10.0.0.1", "10.0.0.2"]);
+  const inventory = discover("dns:///inventory:80", { platform });
+  t.after(() => inventory.close());
+  for (let n = 0; n < 50; n++) {
+    const controller = new AbortController();
+    const asked = inventory.fetch("/", { signal: controller.signal }).catch(() => undefined);
+    await clock.advance(50);
+    controller.abort();
+    await asked;
+  }
+  // Half of 50 where the host looks no slower than the other one, because nobody waits for it to the end.
+  assert.ok(atSilent > 0 && atSilent <= 5, `${atSilent} of 50`);
+});

@@ -194,8 +194,10 @@ class HttpExchange implements ResponseReceiver {
 
   /** The caller, the deadline or the body of the request ended it. */
   #fail(error: unknown): void {
-    // No answer in time is the endpoint's fault; whatever else ends a request before its answer is the caller's.
-    this.#settled(isRpcError(error, "deadline_exceeded") ? "failure" : "ignored");
+    // No answer in time is the endpoint's fault; whatever else ends a request before its answer is the caller's, who may have
+    // been slow to send it.
+    const outcome = this.#isUploading ? "ignored" : "unanswered";
+    this.#settled(isRpcError(error, "deadline_exceeded") ? "failure" : outcome);
     this.#response.reject(error);
     this.#body?.fail(error);
     const exchange = this.#exchange;
