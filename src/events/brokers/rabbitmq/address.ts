@@ -8,8 +8,8 @@ export interface RabbitmqAddress {
   readonly endpoints: readonly Endpoint[];
   /** A message that no queue is bound for is refused. */
   readonly isMandatory: boolean;
-  /** First part of the names of the delay queues. */
-  readonly delayPrefix: string;
+  /** First part of the names of queues that all groups share: `<prefix>.delay.<n>`, `<prefix>.groups`. */
+  readonly prefix: string;
   readonly publishTimeoutMs: number;
 }
 
@@ -25,7 +25,7 @@ const parameters = new Set([
   "verify",
   "server_name_indication",
   "mandatory",
-  "delay_prefix",
+  "prefix",
   "publish_timeout",
 ]);
 
@@ -65,7 +65,7 @@ export function parseAddress(url: string | URL, readFile: (path: string) => Uint
   return {
     endpoints: hosts.split(",").map(host => ({ ...shared, ...hostFrom(host, isTls) })),
     isMandatory: flag(query, "mandatory", true),
-    delayPrefix: delayPrefixFrom(query),
+    prefix: prefixFrom(query),
     publishTimeoutMs: wholeNumber(query, "publish_timeout", publishTimeoutMs, 1, 3_600_000),
   };
 }
@@ -122,14 +122,15 @@ function tlsFrom(query: URLSearchParams, readFile: (path: string) => Uint8Array)
 /** Otherwise somebody believes to have TLS. */
 function refuseTlsParameters(query: URLSearchParams): void {
   for (const name of ["cacertfile", "certfile", "keyfile", "verify", "server_name_indication"]) {
-    if (query.has(name)) throw new BrokerError(`${name} in the URL of RabbitMQ is for TLS: write amqps:// instead of amqp://`);
+    if (query.has(name))
+      throw new BrokerError(`${name} in the URL of RabbitMQ is for TLS: write amqps:// instead of amqp://`);
   }
 }
 
-function delayPrefixFrom(query: URLSearchParams): string {
-  const prefix = query.get("delay_prefix") ?? "trunkline.delay";
+function prefixFrom(query: URLSearchParams): string {
+  const prefix = query.get("prefix") ?? "trunkline";
   if (!/^[A-Za-z0-9._-]{1,100}$/.test(prefix)) {
-    throw new BrokerError(`delay_prefix=${prefix}: it must be 1 to 100 of A-Z a-z 0-9 . _ -`);
+    throw new BrokerError(`prefix=${prefix}: it must be 1 to 100 of A-Z a-z 0-9 . _ -`);
   }
   return prefix;
 }
@@ -155,6 +156,8 @@ function decoded(text: string, what: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new BrokerError(`${what} in the URL of RabbitMQ has a "%" that begins no escape; write %25 for a percent sign`);
+    throw new BrokerError(
+      `${what} in the URL of RabbitMQ has a "%" that begins no escape; write %25 for a percent sign`,
+    );
   }
 }

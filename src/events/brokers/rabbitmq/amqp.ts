@@ -75,7 +75,11 @@ export interface AmqpChannel {
   /** Counted for each consumer that begins afterwards. */
   prefetch(count: number): Promise<void>;
   /** `undefined`: the broker has cancelled the consumer, because its queue is gone. */
-  consume(queue: string, options: ConsumeOptions, deliver: (delivery: AmqpDelivery | undefined) => void): Promise<string>;
+  consume(
+    queue: string,
+    options: ConsumeOptions,
+    deliver: (delivery: AmqpDelivery | undefined) => void,
+  ): Promise<string>;
   cancel(consumerTag: string): Promise<void>;
   get(queue: string): Promise<AmqpDelivery | undefined>;
   ack(tag: number, isMultiple: boolean): void;

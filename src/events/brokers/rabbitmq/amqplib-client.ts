@@ -99,7 +99,7 @@ function amqpError(error: unknown): AmqpError {
   const fromText = /\b([345]\d\d) \([A-Z-]+\)/.exec(text)?.[1];
   const number = typeof code === "number" ? code : fromText === undefined ? undefined : Number(fromText);
   // The broker's own words; what amqplib puts around them says nothing more.
-  const said = /with message "([^]*)"$/.exec(text)?.[1];
+  const said = /with message "([\s\S]*)"$/.exec(text)?.[1];
   return new AmqpError(said ?? text, number, { cause: error });
 }
 

@@ -23,7 +23,8 @@ export function explainConnect(error: unknown, endpoint: Endpoint): ConnectError
   if (code === "ECONNREFUSED") {
     return passing("refuses connections: is it running, and is this its AMQP port (5672, with TLS 5671)?");
   }
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return passing(`cannot be found: no address for the name (${code})`);
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return passing(`cannot be found: no address for the name (${code})`);
   if (/ACCESS_REFUSED|ACCESS-REFUSED/.test(raw)) return permanent(refusedLogin(endpoint));
   if (/SASL mechanism (\S+) is not provided/.test(raw)) {
     return permanent(
@@ -50,13 +51,18 @@ export function explainConnect(error: unknown, endpoint: Endpoint): ConnectError
   if (/alert|handshake failure|CERTIFICATE_REQUIRED/i.test(raw) && endpoint.tls !== undefined) {
     return permanent(`ended the TLS handshake (${raw}): it may want a client certificate (certfile=, keyfile=)`);
   }
-  if (endpoint.tls === undefined && /Invalid frame|Socket closed abruptly|Unexpected close|ECONNRESET|maxFrameSize/.test(`${raw} ${String(code)}`)) {
+  if (
+    endpoint.tls === undefined &&
+    /Invalid frame|Socket closed abruptly|Unexpected close|ECONNRESET|maxFrameSize/.test(`${raw} ${String(code)}`)
+  ) {
     return passing(
       `ended the connection during the handshake (${raw}): with a TLS listener use amqps://; its log says more`,
     );
   }
   if (/ETIMEDOUT/.test(raw) || code === "ETIMEDOUT") {
-    return passing(`does not answer within ${endpoint.timeoutMs} ms: is there a firewall, or another server on this port?`);
+    return passing(
+      `does not answer within ${endpoint.timeoutMs} ms: is there a firewall, or another server on this port?`,
+    );
   }
   return passing(`cannot be used: ${raw}`);
 }
@@ -71,7 +77,10 @@ function refusedLogin({ login }: Endpoint): string {
 }
 
 function isCertificateError(code: string, raw: string): boolean {
-  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|certificate/i.test(code) || /certificate verify|self[- ]signed/i.test(raw);
+  return (
+    /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|certificate/i.test(code) ||
+    /certificate verify|self[- ]signed/i.test(raw)
+  );
 }
 
 /** Happy eyeballs fail with one error for each address. */

@@ -18,8 +18,9 @@ import { ownHeader } from "./names.ts";
 export class Ladder {
   readonly #prefix: string;
 
+  /** @param prefix of all names that groups share, `trunkline` */
   constructor(prefix: string) {
-    this.#prefix = prefix;
+    this.#prefix = `${prefix}.delay`;
   }
 
   /** Exchange of what is due. */

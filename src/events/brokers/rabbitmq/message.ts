@@ -3,7 +3,7 @@ import { attributesFrom, contentTypeName, headersOf, historyHeaders } from "../.
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { AmqpDelivery, AmqpMessage, AmqpProperties, AmqpTable } from "./amqp.ts";
 import { shortStringBytesMax } from "./limits.ts";
-import { ownHeader } from "./names.ts";
+import { ownHeader, type QueueNames } from "./names.ts";
 
 /**
  * Events as AMQP 0-9-1 messages: exchange = topic, routing key = type, `message_id` = id, `content_type`; the other
@@ -37,8 +37,10 @@ function fits(text: string | undefined): boolean {
 
 /** Why a record cannot be a message, whatever the broker says. */
 export function whyNotSendable(record: EventRecord, bodyBytesMax: number): string | undefined {
-  if (Buffer.byteLength(record.type) > shortStringBytesMax) return `the type is longer than ${shortStringBytesMax} bytes`;
-  if (Buffer.byteLength(record.topic) > shortStringBytesMax) return `the topic is longer than ${shortStringBytesMax} bytes`;
+  if (Buffer.byteLength(record.type) > shortStringBytesMax)
+    return `the type is longer than ${shortStringBytesMax} bytes`;
+  if (Buffer.byteLength(record.topic) > shortStringBytesMax)
+    return `the topic is longer than ${shortStringBytesMax} bytes`;
   if (Buffer.byteLength(record.contentType) > shortStringBytesMax) {
     return `the content type is longer than ${shortStringBytesMax} bytes`;
   }
@@ -64,13 +66,16 @@ export class RabbitmqRecord implements StoredRecord {
   /** Of the event, also after it came by a retry. */
   readonly routingKey: string;
   readonly delivery: AmqpDelivery;
+  /** The queues of the group that got it; `undefined` outside of groups. */
+  readonly names: QueueNames | undefined;
   #fallbackId: string | undefined;
 
-  constructor(delivery: AmqpDelivery, queue: string) {
+  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames) {
     const { exchange, properties } = delivery;
     const headers = properties.headers ?? {};
     const { attributes, subject, history } = attributesFrom(texts(headers));
     this.delivery = delivery;
+    this.names = names;
     this.topic = textOf(headers[ownHeader.topic]) ?? exchange;
     this.routingKey = textOf(headers[ownHeader.routingKey]) ?? delivery.routingKey;
     this.key = subject;
@@ -125,7 +130,8 @@ function* texts(headers: AmqpTable): Generator<[name: string, value: string]> {
   for (const name of Object.keys(headers)) {
     const value = headers[name];
     if (typeof value === "string") yield [name, value];
-    else if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") yield [name, `${value}`];
+    else if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint")
+      yield [name, `${value}`];
     else if (value instanceof Uint8Array) yield [name, Buffer.from(value).toString("utf8")];
   }
 }

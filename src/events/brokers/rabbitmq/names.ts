@@ -25,7 +25,9 @@ export function queueNames(base: string, partition?: number): QueueNames {
 /** @throws BrokerError */
 export function checkName(name: string, what: string): void {
   if (Buffer.byteLength(name) > shortStringBytesMax) {
-    throw new BrokerError(`RabbitMQ: the name of the ${what} "${name.slice(0, 40)}…" is longer than ${shortStringBytesMax} bytes`);
+    throw new BrokerError(
+      `RabbitMQ: the name of the ${what} "${name.slice(0, 40)}…" is longer than ${shortStringBytesMax} bytes`,
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { outsideContext, type Observer, type Platform, type Timer } from "../../../platform/index.ts";
+import { type Observer, outsideContext, type Platform, type Timer } from "../../../platform/index.ts";
 import type { PublishFailure } from "../../driver.ts";
 import { PublishError } from "../../errors.ts";
 import type { AmqpChannel, AmqpConnection, AmqpDelivery, AmqpMessage } from "./amqp.ts";
@@ -31,6 +31,8 @@ export interface PublisherOptions {
   readonly observer: Observer;
   readonly timeoutMs: number;
   readonly pendingBytesMax: number;
+  /** Makes sure of what messages are published to, on each new connection. Must not reject. */
+  readonly restore: (connection: AmqpConnection) => Promise<void>;
 }
 
 /**
@@ -143,6 +145,7 @@ export class Publisher {
     this.#isBlocked = false;
     let channel: AmqpChannel;
     try {
+      await this.#options.restore(connection);
       channel = await outsideContext(() => connection.channel(true));
     } catch (error) {
       // When the connection is gone as well, the next one opens a channel.
@@ -254,7 +257,9 @@ export class Publisher {
     this.#unconfirmed.delete(tag);
     this.#unconfirmedBytes -= pending.message.body.length;
     if (this.#suspects > 0) this.#suspects--;
-    const refused = isStored ? undefined : failure("the broker could not store it: a queue is full or has failed", true);
+    const refused = isStored
+      ? undefined
+      : failure("the broker could not store it: a queue is full or has failed", true);
     this.#settle(pending, refused ?? pending.returned);
   }
 

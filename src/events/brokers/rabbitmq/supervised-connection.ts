@@ -3,7 +3,7 @@ import { outsideContext } from "../../../platform/index.ts";
 import { BrokerError } from "../../errors.ts";
 import { type AmqpClient, type AmqpConnection, AmqpError, type Endpoint } from "./amqp.ts";
 import { backoffMs } from "./backoff.ts";
-import { ConnectError, explainConnect } from "./connect-error.ts";
+import { type ConnectError, explainConnect } from "./connect-error.ts";
 import { tell } from "./observed.ts";
 
 /** Hears what becomes of a supervised connection. `up` and `down` alternate, beginning with `up`. */
