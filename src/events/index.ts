@@ -23,6 +23,8 @@ export type {
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
+export { connectBroker } from "./connect.ts";
+export { createBroker } from "./create-broker.ts";
 export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
 export type {
   BrokerCapabilities,
@@ -41,3 +43,15 @@ export type {
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
 export { type Delivery, type EventHandler, type Handle, on } from "./handler.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type {
+  EventDeadLettered,
+  EventHandled,
+  EventHandlerAbandoned,
+  EventIgnored,
+  EventMoveFailed,
+  EventRetried,
+  EventsEvent,
+  EventsPublished,
+  HandlingFailed,
+  SubscriptionFailed,
+} from "./runtime/observed.ts";
