@@ -5,7 +5,7 @@ import { type AmqpChannel, type AmqpConnection, AmqpError } from "./amqp.ts";
 import { backoffMs } from "./backoff.ts";
 import { explainOperation } from "./connect-error.ts";
 import { RabbitmqLane } from "./lane.ts";
-import { connectionWaitMs, recycleBudgetMs } from "./limits.ts";
+import { connectionWaitMs } from "./limits.ts";
 import type { RabbitmqRecord } from "./message.ts";
 import type { QueueNames } from "./names.ts";
 import { tell } from "./observed.ts";
@@ -124,7 +124,6 @@ export class LaneConsumer {
       platform: this.#options.platform,
       sink,
       countCrash: this.#options.countCrash,
-      recycle: () => void this.#recycle(lane),
     });
     channel.handler = {
       closed: error => {
@@ -190,21 +189,5 @@ export class LaneConsumer {
         if (connection.connection !== undefined) void this.#openOrRetry(connection.connection);
       }),
     );
-  }
-
-  /** Gives everything back in its place, by another channel. */
-  async #recycle(lane: RabbitmqLane): Promise<void> {
-    if (this.#lane !== lane || lane.isStopped) return;
-    lane.stop();
-    await this.#options.sink.revoke(lane, recycleBudgetMs);
-    if (this.#lane !== lane) return;
-    const channel = this.#channel;
-    lane.flush();
-    lane.end();
-    this.#lane = undefined;
-    this.#channel = undefined;
-    await channel?.close();
-    const { connection } = this.#options.connection;
-    if (connection !== undefined && this.#isStarted) await this.#openOrRetry(connection);
   }
 }

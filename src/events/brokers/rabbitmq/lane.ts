@@ -3,6 +3,7 @@ import type { Lane, RecordSink } from "../../driver.ts";
 import type { StoredRecord } from "../../record.ts";
 import { AckWindow } from "./ack-window.ts";
 import type { AmqpChannel, AmqpDelivery } from "./amqp.ts";
+import { releasedAgainMs } from "./limits.ts";
 import { deliveryCount, RabbitmqRecord } from "./message.ts";
 import type { QueueNames } from "./names.ts";
 
@@ -17,8 +18,6 @@ export interface RabbitmqLaneOptions {
    * Rejects when that could not be made durable.
    */
   readonly countCrash: (record: RabbitmqRecord) => Promise<void>;
-  /** An ordered lane was asked to give a record back: it has to be opened anew, because a returned message loses its place. */
-  readonly recycle: () => void;
 }
 
 /**
@@ -43,10 +42,6 @@ export class RabbitmqLane implements Lane {
     this.name = options.names.queue;
     this.isOrdered = options.isOrdered;
     this.#options = options;
-  }
-
-  get isStopped(): boolean {
-    return this.#isStopped;
   }
 
   get isGone(): boolean {
@@ -91,7 +86,8 @@ export class RabbitmqLane implements Lane {
     if (!this.isOrdered) {
       this.#giveBack(tag);
     } else if (!this.#isStopped) {
-      this.#options.recycle();
+      // A returned message would lose its place in a quorum queue, so it comes again from here.
+      outsideContext(() => this.#options.platform.clock.after(releasedAgainMs, () => this.#comesAgain(record)));
     }
     // An ordered lane that ends gives everything back at once, with its channel: in its old place.
   }
@@ -125,6 +121,12 @@ export class RabbitmqLane implements Lane {
     const { upTo, single } = this.#window.take();
     if (upTo > 0) channel.ack(upTo, true);
     for (const tag of single) channel.ack(tag, false);
+  }
+
+  #comesAgain(record: StoredRecord): void {
+    if (this.#isStopped || this.#isGone) return;
+    this.#waiting.push(record as RabbitmqRecord);
+    this.#handOverSoon();
   }
 
   #giveBack(tag: number): void {

@@ -62,8 +62,8 @@ export const tailPrefetch = 256;
 /** In a tail's queue at the broker; older ones are dropped, so that a slow reader costs a broker no memory. */
 export const tailQueueMax = 100_000;
 
-/** For handlers of a lane that is being opened anew. */
-export const recycleBudgetMs = 10_000;
+/** An ordered lane hands a released record over again so much later. */
+export const releasedAgainMs = 5;
 
 /** Partitions of one subscription: each is a quorum queue with a retry queue of its own. */
 export const partitionsMax = 64;

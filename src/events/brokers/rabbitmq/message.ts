@@ -129,6 +129,7 @@ function wholeNumber(value: unknown): number | undefined {
 function* texts(headers: AmqpTable): Generator<[name: string, value: string]> {
   for (const name of Object.keys(headers)) {
     const value = headers[name];
+    if (isOfTheTrip(name)) continue;
     if (typeof value === "string") yield [name, value];
     else if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint")
       yield [name, `${value}`];
