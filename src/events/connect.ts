@@ -13,7 +13,15 @@ interface Scheme {
   readonly peer: string | undefined;
 }
 
-const schemes: Readonly<Record<string, Scheme>> = {};
+const rabbitmq: Scheme = {
+  load: async () => (await import("./brokers/rabbitmq/index.ts")).connectRabbitmq,
+  peer: "amqplib",
+};
+
+const schemes: Readonly<Record<string, Scheme>> = {
+  "amqp:": rabbitmq,
+  "amqps:": rabbitmq,
+};
 
 const examples = `"memory:", "sqlite:./events.db", "amqp://user:password@host", "amqps://…", "kafka://host1,host2"`;
 

@@ -38,9 +38,8 @@ export function letterOf(
     [ownHeader.consumer]: cut(details.consumer),
     [ownHeader.contract]: details.contract,
     [ownHeader.retryQueue]: retry,
-    [ownHeader.routingKey]: record.routingKey,
   };
-  return again(record, { exchange: "", routingKey: dead }, added, details);
+  return again(record, { exchange: dead, routingKey: record.routingKey }, added, details);
 }
 
 function cut(text: string): string {
@@ -110,7 +109,7 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
       const letterId = textOf(delivery.properties.headers?.[ownHeader.letterId]) ?? this.#options.ids.next();
       const headers = { ...headersOfEdit(change, delivery), [ownHeader.letterId]: letterId };
       const record = original(delivery, queue);
-      const message = again(record, { exchange: "", routingKey: queue }, headers, record.history);
+      const message = again(record, { exchange: queue, routingKey: record.routingKey }, headers, record.history);
       await this.#options.send(message);
       edited = readLetter({ ...delivery, properties: message.properties }, queue, letter.group);
     });
@@ -162,28 +161,17 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
   }
 }
 
-/** The letter with its event's own topic and routing key, also where the broker itself has put it there. */
+/** The letter with its event's own topic, also where the broker itself has put it there. */
 function original(delivery: AmqpDelivery, queue: string): RabbitmqRecord {
   const headers = delivery.properties.headers ?? {};
-  if (headers[ownHeader.routingKey] !== undefined) return new RabbitmqRecord(delivery, queue);
-  const death = firstDeath(headers);
-  return new RabbitmqRecord(
-    {
-      ...delivery,
-      exchange: death?.exchange ?? delivery.exchange,
-      routingKey: death?.routingKey ?? delivery.routingKey,
-    },
-    queue,
-  );
+  if (headers[ownHeader.topic] !== undefined) return new RabbitmqRecord(delivery, queue);
+  return new RabbitmqRecord({ ...delivery, exchange: firstExchange(headers) ?? delivery.exchange }, queue);
 }
 
-function firstDeath(headers: Readonly<Record<string, unknown>>): { exchange: string; routingKey: string } | undefined {
+function firstExchange(headers: Readonly<Record<string, unknown>>): string | undefined {
   const deaths = headers["x-death"];
   const first = (Array.isArray(deaths) ? deaths.at(-1) : undefined) as Record<string, unknown> | undefined;
-  const exchange = first?.exchange;
-  const keys = first?.["routing-keys"];
-  const routingKey = Array.isArray(keys) ? (keys[0] as unknown) : undefined;
-  return typeof exchange === "string" && typeof routingKey === "string" ? { exchange, routingKey } : undefined;
+  return textOf(first?.exchange);
 }
 
 function readLetter(delivery: AmqpDelivery, queue: string, group: string): DeadLetter {
@@ -248,7 +236,6 @@ const withoutDeath: Readonly<Record<string, undefined>> = Object.fromEntries(
     ownHeader.consumer,
     ownHeader.contract,
     ownHeader.retryQueue,
-    ownHeader.routingKey,
   ].map(name => [name, undefined]),
 );
 

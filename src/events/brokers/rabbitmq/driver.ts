@@ -29,6 +29,7 @@ import { tail } from "./tail.ts";
 import {
   ensurePartitionExchange,
   ensureQueue,
+  ensureQueueByExchange,
   ensureTopics,
   exists,
   majorOf,
@@ -114,10 +115,10 @@ export class RabbitmqDriver implements BrokerDriver {
       pendingBytesMax: options.gather?.pendingBytesMax ?? pendingBytesMax,
       restore: connection => this.#restore(connection),
     });
-    this.#registry = new GroupRegistry(address.prefix, (queue, body) =>
+    this.#registry = new GroupRegistry(address.prefix, (exchange, body) =>
       this.#send({
-        exchange: "",
-        routingKey: queue,
+        exchange,
+        routingKey: "",
         body,
         isMandatory: true,
         properties: { contentType: "application/json" },
@@ -351,7 +352,7 @@ export class RabbitmqDriver implements BrokerDriver {
   ): Promise<void> {
     return this.#declare(async () => {
       await ensureTopics(connection, demand.topics, this.#mayCreate);
-      await ensureQueue(connection, names.dead, { type: "quorum", isSingleActive: false, dead: undefined });
+      await ensureQueueByExchange(connection, names.dead);
       const { isSingleActive, queueType: type } = wish;
       await ensureQueue(connection, names.queue, { type, isSingleActive, dead: names.dead });
       await ensureQueue(connection, names.retry, { type: "quorum", isSingleActive, dead: names.dead });

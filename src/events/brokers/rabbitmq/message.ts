@@ -63,7 +63,7 @@ export class RabbitmqRecord implements StoredRecord {
   readonly storedAtMs: number | undefined;
   readonly history: AttemptHistory;
   readonly fallbackIsSynthetic = true;
-  /** Of the event, also after it came by a retry. */
+  /** Stays the event's on all its ways. */
   readonly routingKey: string;
   readonly delivery: AmqpDelivery;
   /** The queues of the group that got it; `undefined` outside of groups. */
@@ -77,7 +77,7 @@ export class RabbitmqRecord implements StoredRecord {
     this.delivery = delivery;
     this.names = names;
     this.topic = textOf(headers[ownHeader.topic]) ?? exchange;
-    this.routingKey = textOf(headers[ownHeader.routingKey]) ?? delivery.routingKey;
+    this.routingKey = delivery.routingKey;
     this.key = subject;
     this.body = delivery.body;
     this.place = `${queue}#${delivery.tag}`;

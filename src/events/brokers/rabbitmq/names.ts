@@ -7,7 +7,7 @@ export interface QueueNames {
   readonly queue: string;
   /** What comes again: due retries, replayed dead letters, what a crash left behind. */
   readonly retry: string;
-  /** Shared by all partitions. */
+  /** Shared by all partitions; also the name of the exchange in front of it. */
   readonly dead: string;
 }
 
@@ -35,8 +35,6 @@ export function checkName(name: string, what: string): void {
 export const ownHeader = {
   /** Topic exchange that the event was published to; its own word once it came by another way. */
   topic: "trunkline-topic",
-  /** Routing key, where the event lies in a queue that was reached by its name. */
-  routingKey: "trunkline-routing-key",
   /** Where an event goes when its delay is over; bindings of the ladder match it. */
   due: "trunkline-due",
   /** With a level behind it: the ladder's step is to be taken. */

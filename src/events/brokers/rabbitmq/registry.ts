@@ -1,6 +1,6 @@
 import type { AmqpConnection } from "./amqp.ts";
 import type { QueueNames } from "./names.ts";
-import { ensureQueue, exists } from "./topology.ts";
+import { ensureQueueByExchange, exists } from "./topology.ts";
 import { walk } from "./walk.ts";
 
 /** A group and the queues that it has. */
@@ -18,10 +18,10 @@ export interface GroupEntry {
 export class GroupRegistry {
   readonly #queue: string;
   readonly #own = new Map<string, GroupEntry>();
-  readonly #send: (queue: string, body: Uint8Array) => Promise<void>;
+  readonly #send: (exchange: string, body: Uint8Array) => Promise<void>;
 
-  /** @param send puts a body into a queue, durably */
-  constructor(prefix: string, send: (queue: string, body: Uint8Array) => Promise<void>) {
+  /** @param send publishes a body, durably */
+  constructor(prefix: string, send: (exchange: string, body: Uint8Array) => Promise<void>) {
     this.#queue = `${prefix}.groups`;
     this.#send = send;
   }
@@ -29,7 +29,7 @@ export class GroupRegistry {
   /** Remembers a group of this process, here and at the broker. */
   async add(connection: AmqpConnection, entry: GroupEntry): Promise<void> {
     this.#own.set(entry.group, entry);
-    await ensureQueue(connection, this.#queue, { type: "quorum", isSingleActive: false, dead: undefined });
+    await ensureQueueByExchange(connection, this.#queue);
     const text = JSON.stringify(entry);
     let isThere = false;
     let isOutdated = false;

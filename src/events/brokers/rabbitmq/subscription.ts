@@ -77,6 +77,6 @@ export async function retryOf(
   const { names, routingKey } = record;
   if (names === undefined) throw new BrokerError(`RabbitMQ: the record ${record.place} belongs to no group`);
   const { levels, headers } = stepsOf(Math.min(delayMs, ladderDelayMsMax));
-  const added = { ...headers, [ownHeader.due]: dueQueue(names.retry), [ownHeader.routingKey]: undefined };
+  const added = { ...headers, [ownHeader.due]: dueQueue(names.retry) };
   return again(record, { exchange: await delayExchange(levels), routingKey }, added, history);
 }

@@ -8,7 +8,7 @@ export interface QueueWish {
   readonly type: "quorum" | "classic";
   /** One consumer at a time; an existing queue without it is refused, because the order would be a lie. */
   readonly isSingleActive: boolean;
-  /** Where the broker puts what it gives up itself. */
+  /** Exchange for what the broker gives up itself. */
   readonly dead: string | undefined;
 }
 
@@ -80,6 +80,23 @@ export async function ensureQueue(connection: AmqpConnection, queue: string, wis
 }
 
 /**
+ * Makes sure of a quorum queue with an exchange of the same name in front of it. The default exchange would do as well, but
+ * nobody can be allowed to write to some queues by it and not to all.
+ * @throws BrokerError
+ */
+export async function ensureQueueByExchange(connection: AmqpConnection, name: string): Promise<void> {
+  await ensureQueue(connection, name, { type: "quorum", isSingleActive: false, dead: undefined });
+  try {
+    await onChannel(connection, async channel => {
+      await channel.declareExchange(name, "fanout");
+      await channel.bindQueue(name, name, "");
+    });
+  } catch (error) {
+    throw explainOperation(error, `the exchange "${name}"`);
+  }
+}
+
+/**
  * Arguments of a new queue. A quorum queue counts returns, and before 4.0 one with a limit drops what is over it unless there
  * is a dead-letter exchange; since 4.0 there is a limit of 20 unless it says otherwise. We count attempts ourselves.
  */
@@ -89,8 +106,7 @@ export function queueArguments(wish: QueueWish, version: string): AmqpTable {
     ...(wish.type === "quorum" && { "x-queue-type": "quorum" }),
     ...(wish.type === "quorum" &&
       wish.dead !== undefined && {
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": wish.dead,
+        "x-dead-letter-exchange": wish.dead,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
       }),
