@@ -22,7 +22,7 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     await server[Symbol.asyncDispose]();
   });
 
-  /** Publishes `count` events in batches, several at once; answers when all have an outcome. */
+  /** Publishes `count` events, a few batches at once; answers when all have an outcome. */
   async function flood(
     driver: BrokerDriver,
     topic: string,
@@ -30,10 +30,9 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
   ): Promise<readonly (PublishFailure | undefined)[]> {
     const batches: Promise<readonly (PublishFailure | undefined)[]>[] = [];
     for (let from = 0; from < count; from += 100) {
-      batches.push(
-        driver.publish(Array.from({ length: 100 }, (_, at) => event(topic, "order.created", `${from + at}`))),
-      );
-      await new Promise(resolve => setImmediate(resolve));
+      const batch = Array.from({ length: 100 }, (_, at) => event(topic, "order.created", `${from + at}`));
+      batches.push(driver.publish(batch));
+      await batches.at(-4);
     }
     return (await Promise.all(batches)).flat();
   }
@@ -128,8 +127,8 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     // Neither the old lane nor old records on the new one may settle what is new.
     for (const { record } of sink.deliveries.slice(0, 2)) live?.settle(record);
     await subscription.close();
-    const figures = await (await foreignOf()).channel.checkQueue(topic);
-    assert.equal(figures.messageCount, 2);
+    await using guide = await foreign(server.url);
+    assert.equal((await guide.channel.checkQueue(topic)).messageCount, 2);
   });
 
   it("waits while the broker is short of memory, and says so", async () => {
@@ -137,7 +136,7 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     await using broker = await connect(url);
     const sink = new RecordingSink();
     const subscription = await broker.driver.subscribe(demand(topic, topic), sink);
-    await server.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1KB");
+    await server.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1000");
     try {
       let isDone = false;
       const publishing = broker.driver.publish([event(topic, "order.created", "1")]).finally(() => {
@@ -163,7 +162,7 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     await using broker = await connect(`${url}?publish_timeout=500`);
     const sink = new RecordingSink();
     const subscription = await broker.driver.subscribe(demand(topic, topic), sink);
-    await server.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1KB");
+    await server.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1000");
     try {
       const [first] = await broker.driver.publish([event(topic, "order.created", "1")]);
       assert.equal(first?.isRetryable, true);
@@ -277,6 +276,8 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     await using broker = await connect(url);
     const sink = new RecordingSink();
     const subscription = await broker.driver.subscribe(demand(topic, topic), sink);
+    // RabbitMQ 3.10 itself forgets the files of a quorum queue that was made less than half a second before it is killed.
+    await new Promise(resolve => setTimeout(resolve, 1_500));
     const publishing = flood(broker.driver, topic, 5_000);
     await sink.until(() => sink.bodies.length > 500, "some events");
     await server.kill();
@@ -289,8 +290,4 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     );
     await subscription.close();
   });
-
-  async function foreignOf() {
-    return foreign(server.url);
-  }
 });

@@ -167,7 +167,14 @@ export class LaneConsumer {
     const lane = this.#lane;
     if (lane === undefined) return;
     this.#drop(lane);
-    if (this.#options.connection.connection !== undefined) this.#retryLater(error);
+    const { connection, platform } = this.#options;
+    const current = connection.connection;
+    // The end of a connection is told of its channels first.
+    outsideContext(() =>
+      platform.clock.endOfTurn(() => {
+        if (current !== undefined && connection.connection === current) this.#retryLater(error);
+      }),
+    );
   }
 
   #drop(lane: RabbitmqLane): void {

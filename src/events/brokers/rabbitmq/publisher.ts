@@ -199,7 +199,14 @@ export class Publisher {
     for (const pending of again) pending.returned = undefined;
     this.#waiting = again.concat(this.#waiting.slice(this.#waitingHead));
     this.#waitingHead = 0;
-    if (this.#options.connection.connection !== undefined) this.#reopen(error);
+    const { connection, platform } = this.#options;
+    const current = connection.connection;
+    // The end of a connection is told of its channels first.
+    outsideContext(() =>
+      platform.clock.endOfTurn(() => {
+        if (current !== undefined && connection.connection === current && !this.#isClosed) this.#reopen(error);
+      }),
+    );
   }
 
   /** Sends as much as the window has room for. */
