@@ -19,6 +19,7 @@ const rabbitmq: Scheme = {
 };
 
 const schemes: Readonly<Record<string, Scheme>> = {
+  "memory:": { load: async () => (await import("./brokers/memory/index.ts")).connectMemory, peer: undefined },
   "amqp:": rabbitmq,
   "amqps:": rabbitmq,
 };

@@ -25,6 +25,8 @@ export type {
 } from "./broker.ts";
 export { connectBroker } from "./connect.ts";
 export { createBroker } from "./create-broker.ts";
+export { type PostgresClient, type PostgresPool, type TransactionOptions, transaction } from "./database/index.ts";
+
 export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
 export type {
   BrokerCapabilities,
@@ -42,6 +44,8 @@ export type {
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
 export { type Delivery, type EventHandler, type Handle, on } from "./handler.ts";
+export { type Inbox, type InboxOptions, inbox } from "./inbox/index.ts";
+export { type Outbox, type OutboxCounts, type OutboxEvent, type OutboxOptions, outbox } from "./outbox/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
 export type {
   EventDeadLettered,
