@@ -74,8 +74,16 @@ export async function foreign(url: string) {
   return {
     channel,
     /** As the guide's producer does. */
-    async publish(exchange: string, routingKey: string, body: string): Promise<void> {
-      channel.publish(exchange, routingKey, Buffer.from(body), { deliveryMode: 2, contentType: "application/json" });
+    async publish(
+      exchange: string,
+      routingKey: string,
+      body: string,
+      encoding: BufferEncoding = "utf8",
+    ): Promise<void> {
+      channel.publish(exchange, routingKey, Buffer.from(body, encoding), {
+        deliveryMode: 2,
+        contentType: "application/json",
+      });
       await channel.waitForConfirms();
     },
     [Symbol.asyncDispose]: () => model.close(),
