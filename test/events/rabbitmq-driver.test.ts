@@ -49,7 +49,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
     await guide.channel.bindQueue(queue, topic, "order.*");
     await using broker = await connect(url);
     const sink = new RecordingSink();
-    const specific = { rabbitmq: { queue, bindings: ["order.*"], queueType: "classic" } };
+    const specific = { queue, bindings: ["order.*"], queueType: "classic" };
     await using _ = closing(await broker.driver.subscribe(demand("order-processor", topic, { specific }), sink));
     await guide.publish(topic, "order.created", '{"order_id":"1"}');
     await guide.publish(topic, "order.created", '{"order_id":"1"}');
@@ -70,7 +70,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
     await using guide = await foreign(url);
     await using broker = await connect(url);
     const topic = uniqueName("orders");
-    const specific = { rabbitmq: { queueType: "classic" } };
+    const specific = { queueType: "classic" };
     await using _ = closing(await broker.driver.subscribe(demand(topic, topic, { specific }), new RecordingSink()));
     await guide.channel.assertExchange(topic, "topic", { durable: true });
     await guide.channel.assertQueue(topic, { durable: true });
@@ -156,7 +156,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
   for (const queueType of ["quorum", "classic"] as const) {
     it(`counts an attempt for what a dead consumer left behind in a ${queueType} queue`, async () => {
       const topic = uniqueName("orders");
-      const specific = { rabbitmq: { queueType } };
+      const specific = { queueType };
       const [dying, next] = [new RecordingSink(false), new RecordingSink()];
       await using broker = await connect(url);
       const subscription = await broker.driver.subscribe(demand(topic, topic, { specific }), dying);
@@ -284,7 +284,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
     await using broker = await connect(url);
     const { driver } = broker;
     const topic = uniqueName("orders");
-    const specific = { rabbitmq: { singleActiveConsumer: true, prefetch: 20 } };
+    const specific = { singleActiveConsumer: true, prefetch: 20 };
     const [active, standby] = [new RecordingSink(false), new RecordingSink()];
     const subscription = await driver.subscribe(demand(topic, topic, { specific, order: "key" }), active);
     await using _ = closing(await driver.subscribe(demand(topic, topic, { specific, order: "key" }), standby));
@@ -315,7 +315,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
       /needs rabbitmq.singleActiveConsumer .* or rabbitmq.partitions/,
     );
     await using _ = closing(await driver.subscribe(demand(topic, topic), new RecordingSink()));
-    const specific = { rabbitmq: { singleActiveConsumer: true } };
+    const specific = { singleActiveConsumer: true };
     await assert.rejects(
       driver.subscribe(demand(topic, topic, { specific, order: "key" }), new RecordingSink()),
       /exists without x-single-active-consumer/,
@@ -329,7 +329,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
     const args = { "x-single-active-consumer": true, "x-queue-type": "quorum", "x-max-length": 1_000 };
     await guide.channel.assertQueue(topic, { durable: true, arguments: args });
     await using broker = await connect(url);
-    const specific = { rabbitmq: { singleActiveConsumer: true } };
+    const specific = { singleActiveConsumer: true };
     await using _ = closing(
       await broker.driver.subscribe(demand(topic, topic, { specific, order: "key" }), new RecordingSink()),
     );
@@ -338,7 +338,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
   it("says which plugin partitions need", async () => {
     await using broker = await connect(url);
     const topic = uniqueName("orders");
-    const specific = { rabbitmq: { partitions: 3 } };
+    const specific = { partitions: 3 };
     await assert.rejects(
       broker.driver.subscribe(demand(topic, topic, { specific, order: "key" }), new RecordingSink()),
       /rabbitmq-plugins enable rabbitmq_consistent_hash_exchange/,
@@ -353,7 +353,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
       broker.driver.subscribe(demand(topic, topic, { from: "beginning" }), new RecordingSink()),
       BrokerError,
     );
-    const specific = { rabbitmq: { prefetch: 1 } };
+    const specific = { prefetch: 1 };
     const sink = new RecordingSink(false);
     await using _ = closing(await broker.driver.subscribe(demand(topic, topic, { specific }), sink));
     const warning = broker.events.find(one => one.type === "rabbitmq.warning") as

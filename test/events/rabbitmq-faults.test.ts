@@ -74,7 +74,7 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     const topic = uniqueName("orders");
     await using broker = await connect(url);
     const sink = new RecordingSink();
-    const specific = { rabbitmq: { singleActiveConsumer: true } };
+    const specific = { singleActiveConsumer: true };
     const subscription = await broker.driver.subscribe(demand(topic, topic, { specific, order: "key" }), sink);
     const publishing = flood(broker.driver, topic, 2_000);
     await sink.until(() => sink.bodies.length > 100, "some events");
@@ -221,7 +221,7 @@ describe("RabbitMQ, when things break", { skip: skipWithoutOwn("rabbitmq") }, ()
     const topic = uniqueName("orders");
     await using broker = await connect(url);
     const sink = new RecordingSink();
-    const specific = { rabbitmq: { singleActiveConsumer: true } };
+    const specific = { singleActiveConsumer: true };
     const subscription = await broker.driver.subscribe(demand(topic, topic, { specific, order: "key" }), sink);
     await using guide = await foreign(server.url);
     await guide.channel.deleteQueue(topic);

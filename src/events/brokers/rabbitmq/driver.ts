@@ -225,7 +225,7 @@ export class RabbitmqDriver implements BrokerDriver {
     return subscription;
   }
 
-  /** Those in work are counted only where the broker counts them as waiting: it does not show how many are out. */
+  /** Those in work are counted where they are in work here: the broker does not show how many are out. */
   async groups(): Promise<readonly GroupStatus[]> {
     const connection = await this.#consumer();
     const statuses: GroupStatus[] = [];
@@ -238,13 +238,19 @@ export class RabbitmqDriver implements BrokerDriver {
           group,
           topic: topics.join(","),
           lane: queue,
-          lag: main.messages + (again?.messages ?? 0),
+          lag: main.messages + (again?.messages ?? 0) + this.#inWork(queue),
           oldestAgeMs: undefined,
           consumers: main.consumers,
         });
       }
     }
     return statuses;
+  }
+
+  #inWork(queue: string): number {
+    let sum = 0;
+    for (const subscription of this.#subscriptions) sum += subscription.inWork(queue);
+    return sum;
   }
 
   tail(topics: readonly string[], from: "beginning" | "now", signal: AbortSignal): AsyncIterable<StoredRecord> {

@@ -49,6 +49,15 @@ export class LaneConsumer {
     });
   }
 
+  get queue(): string {
+    return this.#options.names.queue;
+  }
+
+  /** What the broker does not count as waiting, because it is here. */
+  get inWork(): number {
+    return this.#lane?.unsettled ?? 0;
+  }
+
   /** @throws BrokerError when it cannot be opened, unless for want of a connection that then comes */
   async start(): Promise<void> {
     const { connection, names } = this.#options;

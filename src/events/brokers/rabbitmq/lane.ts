@@ -48,6 +48,11 @@ export class RabbitmqLane implements Lane {
     return this.#isGone;
   }
 
+  /** Delivered and not acknowledged. */
+  get unsettled(): number {
+    return this.#window.size;
+  }
+
   delivered(delivery: AmqpDelivery, queue: string): void {
     if (this.#isGone) return;
     this.#window.delivered(delivery.tag);

@@ -18,7 +18,7 @@ export interface SubscribeWish {
 
 /** @throws BrokerError for options that mean nothing, and for demands that their queue cannot meet */
 export function wishOf(demand: SubscriptionDemand): SubscribeWish {
-  const options = (demand.specific.rabbitmq ?? {}) as RabbitmqSubscribeOptions;
+  const options = demand.specific as RabbitmqSubscribeOptions;
   const problem = (text: string) => new BrokerError(`RabbitMQ: the subscription of "${demand.group}": ${text}`);
   const { partitions, singleActiveConsumer: isSingleActive = false, queueType = "quorum" } = options;
   if (queueType !== "quorum" && queueType !== "classic") {

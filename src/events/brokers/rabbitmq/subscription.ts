@@ -31,6 +31,11 @@ export class RabbitmqSubscription implements DriverSubscription {
     this.#options = options;
   }
 
+  /** Delivered from a queue to this member and not acknowledged. */
+  inWork(queue: string): number {
+    return this.#options.consumers.reduce((sum, one) => sum + (one.queue === queue ? one.inWork : 0), 0);
+  }
+
   async retryLater(record: StoredRecord, delayMs: number, history: AttemptHistory): Promise<void> {
     const own = this.#own(record);
     await this.#options.send(await retryOf(own, delayMs, history, this.#options.delayExchange));
