@@ -240,7 +240,7 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
   it("shows groups and what waits for them to somebody who has not subscribed", async () => {
     const topic = uniqueName("orders");
     const group = uniqueName("group");
-    const specific = { rabbitmq: { queue: `${group}.queue` } };
+    const specific = { queue: `${group}.queue` };
     {
       await using broker = await connect(url);
       const subscription = await broker.driver.subscribe(demand(group, topic, { specific }), new RecordingSink(false));
