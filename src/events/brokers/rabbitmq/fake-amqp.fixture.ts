@@ -23,6 +23,8 @@ export class FakeAmqp implements AmqpClient {
     const next = this.plan.shift() ?? "ok";
     if (next instanceof Error) throw next;
     if (next === "hang") return new Promise(() => {});
+    // Not there for the test before it is there for its owner.
+    await Promise.resolve();
     const connection = new FakeConnection();
     this.connections.push(connection);
     return connection;
@@ -49,6 +51,8 @@ export class FakeConnection implements AmqpConnection {
       this.refusesChannel = undefined;
       throw refusesChannel;
     }
+    await Promise.resolve();
+    if (this.isClosed) throw new AmqpError("the connection is closed", undefined);
     const channel = new FakeChannel();
     this.channels.push(channel);
     return channel;

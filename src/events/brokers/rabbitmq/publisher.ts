@@ -62,6 +62,8 @@ export class Publisher {
   #failedChannels = 0;
   #timer: Timer | undefined;
   #reopening: Timer | undefined;
+  /** Only the last opening counts. */
+  #opening = 0;
   #isClosed = false;
   readonly #stopListening: () => void;
   #idle: (() => void) | undefined;
@@ -143,16 +145,21 @@ export class Publisher {
     this.#reopening?.cancel();
     this.#reopening = undefined;
     this.#isBlocked = false;
+    const opening = ++this.#opening;
     let channel: AmqpChannel;
     try {
       await this.#options.restore(connection);
       channel = await outsideContext(() => connection.channel(true));
     } catch (error) {
       // When the connection is gone as well, the next one opens a channel.
-      if (this.#options.connection.connection === connection) this.#reopen(error as Error);
+      const isLast = opening === this.#opening && this.#options.connection.connection === connection;
+      if (isLast && !this.#isClosed) this.#reopen(error as Error);
       return;
     }
-    if (this.#isClosed || this.#options.connection.connection !== connection) return;
+    if (this.#isClosed || opening !== this.#opening || this.#options.connection.connection !== connection) {
+      await channel.close();
+      return;
+    }
     this.#channel = channel;
     this.#lastTag = 0;
     this.#lowestTag = 1;
