@@ -13,9 +13,16 @@ interface Scheme {
   readonly peer: string | undefined;
 }
 
+const rabbitmq: Scheme = {
+  load: async () => (await import("./brokers/rabbitmq/index.ts")).connectRabbitmq,
+  peer: "amqplib",
+};
+
 const schemes: Readonly<Record<string, Scheme>> = {
   "memory:": { load: async () => (await import("./brokers/memory/index.ts")).connectMemory, peer: undefined },
   "sqlite:": { load: async () => (await import("./brokers/embedded/index.ts")).connectEmbedded, peer: undefined },
+  "amqp:": rabbitmq,
+  "amqps:": rabbitmq,
 };
 
 const examples = `"memory:", "sqlite:./events.db", "amqp://user:password@host", "amqps://…", "kafka://host1,host2"`;
