@@ -1,9 +1,9 @@
 import type { DescFile, DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import type { Observer, Platform, Priority } from "../platform/index.ts";
 import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter.ts";
-import type { BrokerCapabilities, GroupStatus, Order } from "./driver.ts";
+import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
 import type { Delivery, EventHandler } from "./handler.ts";
-import type { StoredRecord } from "./record.ts";
+import type { EventRecord, StoredRecord } from "./record.ts";
 
 /** A connection to a broker, made by `connectBroker`: the same on every broker. */
 export interface Broker extends AsyncDisposable {
@@ -22,6 +22,17 @@ export interface Broker extends AsyncDisposable {
     events: Iterable<MessageInitShape<D>> | AsyncIterable<MessageInitShape<D>>,
     options?: Omit<PublishOptions, "id" | "key">,
   ): Promise<readonly Published[]>;
+  /** What `publish` would send, without sending it: for outboxes. The trace and priority are those of the current work. */
+  encode<D extends DescMessage>(
+    schema: D,
+    event: MessageInitShape<D>,
+    options?: Omit<PublishOptions, "signal">,
+  ): EventRecord;
+  /**
+   * Publishes records that are made already, like `publish`: for outboxes and bridges. Resolves, in the same order, with
+   * why a record is not durable; a record behind a failed one of its key has failed too, unless that will never be taken.
+   */
+  forward(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]>;
   /**
    * Handles events for a group: each goes to one member of it. Resolves when the group exists at the broker.
    * @throws BrokerError when the broker cannot do what is asked
@@ -92,12 +103,16 @@ export interface Published {
 export type OnFailure = "park-key" | "block" | "unordered";
 
 export interface RetryScheduleOptions {
-  /** All attempts, the first included. @default 8 */
+  /** All attempts, the first included. @default 8: with the other defaults over a little more than nine minutes */
   readonly maxAttempts?: number | undefined;
   /** Attempts right after the first, with short pauses, before the delayed ones. @default 2 */
   readonly immediate?: number | undefined;
-  /** Of the first delayed attempt; doubles. @default 1,000: with 8 attempts about ten minutes in all with `maxDelayMs` */
+  /** Longest pause before the first of those; doubles; any part of it, by chance. @default 25 */
+  readonly immediateDelayMs?: number | undefined;
+  /** Before the first delayed attempt. @default 3,000 */
   readonly initialDelayMs?: number | undefined;
+  /** What the delay grows by. @default 4 */
+  readonly factor?: number | undefined;
   /** @default 300,000 */
   readonly maxDelayMs?: number | undefined;
 }

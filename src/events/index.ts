@@ -23,6 +23,10 @@ export type {
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
+export { connectBroker } from "./connect.ts";
+export { createBroker } from "./create-broker.ts";
+export { type PostgresClient, type PostgresPool, type TransactionOptions, transaction } from "./database/index.ts";
+
 export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
 export type {
   BrokerCapabilities,
@@ -40,4 +44,18 @@ export type {
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
 export { type Delivery, type EventHandler, type Handle, on } from "./handler.ts";
+export { type Inbox, type InboxOptions, inbox } from "./inbox/index.ts";
+export { type Outbox, type OutboxCounts, type OutboxEvent, type OutboxOptions, outbox } from "./outbox/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type {
+  EventDeadLettered,
+  EventHandled,
+  EventHandlerAbandoned,
+  EventIgnored,
+  EventMoveFailed,
+  EventRetried,
+  EventsEvent,
+  EventsPublished,
+  HandlingFailed,
+  SubscriptionFailed,
+} from "./runtime/observed.ts";
