@@ -15,6 +15,7 @@ interface Scheme {
 
 const schemes: Readonly<Record<string, Scheme>> = {
   "memory:": { load: async () => (await import("./brokers/memory/index.ts")).connectMemory, peer: undefined },
+  "sqlite:": { load: async () => (await import("./brokers/embedded/index.ts")).connectEmbedded, peer: undefined },
 };
 
 const examples = `"memory:", "sqlite:./events.db", "amqp://user:password@host", "amqps://…", "kafka://host1,host2"`;
