@@ -1,6 +1,6 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
-import { contextValue, type Timer } from "../../platform/index.ts";
+import { contextValue, currentWork, type Timer, type Work } from "../../platform/index.ts";
 import { failureKind, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
 import {
   type ClientConnection,
@@ -18,7 +18,7 @@ import {
   type PickedCall,
   transparentRetries,
 } from "../channel/index.ts";
-import { type Call, CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
+import { CallState, type Interceptor, type Peer } from "./call.ts";
 import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
@@ -26,9 +26,9 @@ import { hashKeyOf } from "./hash-key.ts";
 import { type HedgeLead, Hedging } from "./hedging.ts";
 import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
-import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
+import { appendFields, appendTrace, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
-import { type FailedCall, previousAttempts, previousAttemptsName, Repetition } from "./repetition.ts";
+import { type FailedCall, previousAttemptsName, Repetition } from "./repetition.ts";
 
 export interface CallOptions {
   /** Milliseconds until the deadline. @default what is left of the call that is being served, otherwise 30,000 (unary) */
@@ -92,7 +92,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   readonly settings: ClientSettings;
   readonly policy: CallPolicy;
   /** The call that this one is made for. */
-  served: Call | undefined;
+  served: Work | undefined;
   readonly #options: CallOptions;
   readonly #path: HeaderField;
   #metadata: Metadata | undefined;
@@ -208,7 +208,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   }
 
   #setDeadline(nowMs: number): void {
-    this.served = contextValue(currentCall);
+    this.served = contextValue(currentWork);
     const leftMs = this.served?.timeLeftMs ?? Number.POSITIVE_INFINITY;
     // The answer must come while there is still time to pass it on.
     const inherited =
@@ -410,10 +410,12 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const hasMetadata = this.#metadata !== undefined || this.#options.metadata !== undefined;
     const timeLeft = this.timeLeftMs;
     const failed = (this.#repetition?.failed ?? 0) + (this.#lead?.previousAttempts ?? 0);
-    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata && failed === 0) return fixed;
+    const trace = this.served?.trace;
+    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata && failed === 0 && trace === undefined) return fixed;
     const fields = fixed.slice();
     if (failed > 0) fields.push(new HeaderField(previousAttemptsName, String(failed)));
     if (timeLeft !== Number.POSITIVE_INFINITY) fields.push(timeoutField(timeLeft));
+    if (trace !== undefined) appendTrace(fields, trace, hasMetadata ? this.metadata : undefined);
     if (hasMetadata) appendFields(fields, this.metadata);
     return fields;
   }
@@ -573,7 +575,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const { hedge } = this.policy;
     const delayMs = hedge?.delayMs(nowMs);
     if (hedge === undefined || delayMs === undefined || !this.isIdempotent) return;
-    if (nowMs + delayMs >= this.deadlineAt || previousAttempts(this.served) > 0) return;
+    if (nowMs + delayMs >= this.deadlineAt || (this.served?.attempt ?? 0) > 0) return;
     this.#hedging = new Hedging(hedge.hedges);
     this.#hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
   }

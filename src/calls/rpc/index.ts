@@ -16,7 +16,6 @@ export {
 export {
   asRpcError,
   type Call,
-  currentCall,
   type Interceptor,
   inheritedPriority,
   type Next,

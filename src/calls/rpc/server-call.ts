@@ -3,14 +3,17 @@ import { isRpcError, RpcError } from "../../errors/index.ts";
 import {
   bindIterator,
   type Clock,
+  currentWork,
   type Observer,
   outsideContext,
   runInContext,
   type Timer,
+  type TraceContext,
+  traceOf,
 } from "../../platform/index.ts";
 import { type Bulkhead, Permit, Waiter } from "../../resilience/index.ts";
 import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
-import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
+import { asRpcError, CallState, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
 import { readPreviousAttempts, readPriority } from "./call-priority.ts";
 import { judge, judgedStream } from "./judge-request.ts";
 import { abandonedHandlerMs } from "./limits.ts";
@@ -176,6 +179,10 @@ export class ServerCall extends CallState implements BodyReceiver {
 
   override get attempt(): number {
     return readPreviousAttempts(this.exchange.fields);
+  }
+
+  override get trace(): TraceContext | undefined {
+    return traceOf(name => this.exchange.fields.get(name));
   }
 
   get isSettled(): boolean {
@@ -406,7 +413,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     load.handlers++;
     let hasAnswered = false;
     try {
-      const result = await runInContext(currentCall, this, () =>
+      const result = await runInContext(currentWork, this, () =>
         interceptors.length === 0 ? this.#invoke(request) : this.#intercept(interceptors, 0, request),
       );
       if (responseIsStream(this.method.kind)) await this.#sendAll(result);

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { Platform } from "../../platform/index.ts";
 import { sqlitePauseMs } from "./limits.ts";
+import type { Platform } from "./platform.ts";
 
 /** Primary result codes of SQLite (sqlite.org/rescode.html). */
 const busy = 5;
@@ -35,7 +35,7 @@ export async function whenFree<T>({ clock, random }: Platform, busyMs: number, w
 }
 
 /** Runs `work` as one transaction that holds the write lock from its beginning. */
-export function transaction<T>(database: DatabaseSync, work: () => T): T {
+export function sqliteTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec("BEGIN IMMEDIATE");
   try {
     const result = work();
