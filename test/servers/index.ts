@@ -11,3 +11,4 @@ export { type Postgres, type PostgresAddress, type PostgresOptions, startPostgre
 export { type ServerName, skipWithout, skipWithoutOwn } from "./programs.ts";
 export { type Rabbitmq, type RabbitmqAddress, startRabbitmq } from "./rabbitmq.ts";
 export type { OwnServer } from "./server-process.ts";
+export { type Shared, type SharingOptions, sharedKafka, sharedPostgres, sharedRabbitmq, uniqueName } from "./shared.ts";

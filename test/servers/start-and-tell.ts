@@ -1,9 +1,17 @@
-/** For `servers.test.ts`: starts the server that it is asked for, tells its address and pid, and waits to be killed. */
+/**
+ * For the tests of this folder: `start-and-tell.ts <rabbitmq|kafka|postgres>` starts a server, tells its address and pid,
+ * and waits to be killed; `start-and-tell.ts shared <group>` shares one.
+ */
 import process from "node:process";
-import { startKafka, startPostgres, startRabbitmq } from "./index.ts";
+import { sharedPostgres, startKafka, startPostgres, startRabbitmq } from "./index.ts";
 
-const starts = { kafka: startKafka, postgres: startPostgres, rabbitmq: startRabbitmq };
-const start = starts[process.argv[2] as keyof typeof starts];
-const { url, pid } = await start();
+const [name = "", group = ""] = process.argv.slice(2);
+const starts = {
+  kafka: startKafka,
+  postgres: startPostgres,
+  rabbitmq: startRabbitmq,
+  shared: async () => ({ ...(await sharedPostgres({ group, idleMs: 100 })), pid: undefined }),
+};
+const { url, pid } = await starts[name as keyof typeof starts]();
 process.stdout.write(`${JSON.stringify({ url, pid })}\n`);
 process.stdin.resume();
