@@ -1,4 +1,4 @@
-import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescFile, DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import type { Observer, Platform, Priority } from "../platform/index.ts";
 import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter.ts";
 import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
@@ -54,6 +54,11 @@ export interface BrokerOptions {
   /** How bodies are written. Both are read always. @default "application/json" */
   readonly contentType?: "application/json" | "application/protobuf" | undefined;
   readonly gather?: GatherOptions | undefined;
+  /**
+   * Files of contracts whose events are known beside those of handlers and publishes (and of their files): a known type
+   * without a handler is passed over, an unknown one is not.
+   */
+  readonly contracts?: readonly DescFile[] | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
   /** Topics that are missing are made. @default true, except on Kafka */

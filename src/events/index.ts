@@ -28,7 +28,9 @@ export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, De
 export type {
   BrokerCapabilities,
   BrokerDriver,
+  ConnectDriver,
   DeathDetails,
+  DriverContext,
   DriverSubscription,
   GroupStatus,
   Lane,
