@@ -103,12 +103,16 @@ export interface Published {
 export type OnFailure = "park-key" | "block" | "unordered";
 
 export interface RetryScheduleOptions {
-  /** All attempts, the first included. @default 8 */
+  /** All attempts, the first included. @default 8: with the other defaults over a little more than nine minutes */
   readonly maxAttempts?: number | undefined;
   /** Attempts right after the first, with short pauses, before the delayed ones. @default 2 */
   readonly immediate?: number | undefined;
-  /** Of the first delayed attempt; doubles. @default 1,000: with 8 attempts about ten minutes in all with `maxDelayMs` */
+  /** Longest pause before the first of those; doubles; any part of it, by chance. @default 25 */
+  readonly immediateDelayMs?: number | undefined;
+  /** Before the first delayed attempt. @default 3,000 */
   readonly initialDelayMs?: number | undefined;
+  /** What the delay grows by. @default 4 */
+  readonly factor?: number | undefined;
   /** @default 300,000 */
   readonly maxDelayMs?: number | undefined;
 }
