@@ -13,7 +13,9 @@ interface Scheme {
   readonly peer: string | undefined;
 }
 
-const schemes: Readonly<Record<string, Scheme>> = {};
+const schemes: Readonly<Record<string, Scheme>> = {
+  "memory:": { load: async () => (await import("./brokers/memory/index.ts")).connectMemory, peer: undefined },
+};
 
 const examples = `"memory:", "sqlite:./events.db", "amqp://user:password@host", "amqps://…", "kafka://host1,host2"`;
 

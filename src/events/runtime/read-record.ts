@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { EventContract, RuleViolation, Validate } from "../../contract/index.ts";
+import { CodecError, type EventContract, type RuleViolation, type Validate } from "../../contract/index.ts";
 import type { DeadLetterReason } from "../dead-letter.ts";
 import type { StoredRecord } from "../record.ts";
 import type { TopicTypes } from "./catalog.ts";
@@ -79,7 +79,7 @@ export function readEvent(record: StoredRecord, contract: EventContract): object
   try {
     return contract.json.decode(textOf(record.body));
   } catch (cause) {
-    throw new Unreadable("undecodable", `it is no ${contract.typeName}: ${(cause as Error).message}`, { cause });
+    throw undecodable(contract, cause);
   }
 }
 
@@ -87,8 +87,13 @@ function readBinary(body: Uint8Array, contract: EventContract): object {
   try {
     return contract.binary.decode(body, 0, body.length);
   } catch (cause) {
-    throw new Unreadable("undecodable", `it is no ${contract.typeName}: ${(cause as Error).message}`, { cause });
+    throw undecodable(contract, cause);
   }
+}
+
+function undecodable(contract: EventContract, cause: unknown): Unreadable {
+  const field = cause instanceof CodecError && cause.path !== "" ? `${cause.path}: ` : "";
+  return new Unreadable("undecodable", `it is no ${contract.typeName}: ${field}${(cause as Error).message}`, { cause });
 }
 
 /** @throws Error for bytes that are not UTF-8 */
