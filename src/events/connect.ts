@@ -15,6 +15,7 @@ interface Scheme {
 
 const schemes: Readonly<Record<string, Scheme>> = {
   "memory:": { load: async () => (await import("./brokers/memory/index.ts")).connectMemory, peer: undefined },
+  "kafka:": { load: async () => (await import("./brokers/kafka/index.ts")).connectKafka, peer: "@platformatic/kafka" },
 };
 
 const examples = `"memory:", "sqlite:./events.db", "amqp://user:password@host", "amqps://…", "kafka://host1,host2"`;
