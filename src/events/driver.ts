@@ -126,7 +126,7 @@ export interface Lane {
  * `records`, so that a driver hands over a few hundred at a time, and takes a turn of the event loop between two hand-overs.
  */
 export interface RecordSink {
-  /** A lane has come. Records follow. May pause the lane at once. */
+  /** A lane has come, and the one of the same name before it has gone. Records follow. May pause the lane at once. */
   opened(lane: Lane): void;
   records(lane: Lane, records: readonly StoredRecord[]): void;
   /**
