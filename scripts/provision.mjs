@@ -2,18 +2,14 @@
 // what it does; tests read the outcome from `outcomeFile` (test/provisioned.ts). Runs before `npm test`, after set-up; needs
 // Node >= 20 and is quick when nothing is missing. A file in provision/ for each of them says how it is found.
 //
-// Where there is no way, the tests that need it are skipped with the reason; with CI=true that is a failure.
+// Where there is no way, the tests that need it are skipped with the reason, which scripts/skipped.mjs repeats at the end;
+// with CI=true that is a failure.
 import { writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { chromium } from "./provision/chromium.mjs";
-import { say } from "./provision/finding.mjs";
+import { outcomeFile, say } from "./provision/finding.mjs";
 import { kafka } from "./provision/kafka.mjs";
 import { postgres } from "./provision/postgres.mjs";
 import { rabbitmq } from "./provision/rabbitmq.mjs";
-
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const outcomeFile = join(root, "node_modules/.trunkline-provisioned.json");
 
 /** By the names that tests ask for. */
 const needed = { chromium, rabbitmq, kafka, postgres };

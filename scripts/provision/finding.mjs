@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /**
  * What tests are told about one thing that they need: a program, a server that runs already, or why there is neither.
@@ -10,6 +11,11 @@ import { delimiter, join } from "node:path";
  *   | { address: string, version: string }
  *   | { reason: string }} Outcome
  */
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+
+/** Outcomes by the names that tests ask for; test/provisioned.ts reads it. */
+export const outcomeFile = join(root, "node_modules/.trunkline-provisioned.json");
 
 /** Everything together must not hold up a test run for longer than this. */
 const allMsMax = 290_000;
@@ -22,13 +28,16 @@ export const remainingMs = () => Math.max(allMsMax - (Date.now() - startedAt), 5
 export const say = message => process.stdout.write(`provision: ${message}\n`);
 
 /**
- * The first line that a program prints, or `undefined` when it does not run.
+ * What a program prints, or `undefined` when it does not run.
  * @param {string} path @param {string[]} args
  */
-export function versionOf(path, args) {
+export function outputOf(path, args) {
   const { status, stdout, stderr } = spawnSync(path, args, { encoding: "utf8", timeout: 20_000 });
-  return status === 0 ? `${stdout}${stderr}`.trim().split("\n", 1)[0] : undefined;
+  return status === 0 ? `${stdout}${stderr}`.trim() : undefined;
 }
+
+/** The first line of it. @param {string} path @param {string[]} args */
+export const versionOf = (path, args) => outputOf(path, args)?.split("\n", 1)[0];
 
 /** Where commands of these names are, best first. @param {string[]} commands @param {string[]} folders looked at before PATH */
 export function pathsOf(commands, folders = []) {

@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installPackages } from "./debian.mjs";
-import { givenServer, remainingMs, say, versionOf } from "./finding.mjs";
+import { givenServer, outputOf, remainingMs, say } from "./finding.mjs";
 
 const variable = "TRUNKLINE_TEST_KAFKA";
 const version = "4.1.0"; // also in kafka-pom.xml
@@ -18,14 +18,15 @@ const javaMajorMin = 17;
 /** JAVA_HOME counts before PATH, as it does for Maven; test/servers/kafka.ts does the same. */
 function javaVersion() {
   const { JAVA_HOME } = process.env;
-  const text = versionOf(JAVA_HOME ? join(JAVA_HOME, "bin/java") : "java", ["-version"]);
+  // With JAVA_TOOL_OPTIONS the version is not on the first line.
+  const text = outputOf(JAVA_HOME ? join(JAVA_HOME, "bin/java") : "java", ["-version"]);
   const [, number, major] = /version "((\d+)[^"]*)"/.exec(text ?? "") ?? [];
   return Number(major) >= javaMajorMin ? number : undefined;
 }
 
 /** @returns {string | undefined} why it could not */
 function fetchJars() {
-  if (versionOf("mvn", ["-version"]) === undefined) {
+  if (outputOf("mvn", ["-version"]) === undefined) {
     const failure = installPackages({ packages: ["maven"] });
     if (failure !== undefined) return `Maven is not installed, and ${failure}: install it`;
   }

@@ -13,10 +13,11 @@ import type {
   TailOptions,
 } from "./broker.ts";
 import type { DeadLetterFilter } from "./dead-letter.ts";
-import type { BrokerCapabilities, BrokerDriver, GroupStatus } from "./driver.ts";
+import type { BrokerCapabilities, BrokerDriver, GroupStatus, PublishFailure } from "./driver.ts";
 import { BrokerError, PublishError } from "./errors.ts";
 import { EventIds } from "./event-id.ts";
 import { EventWriter } from "./event-writer.ts";
+import { Forwarding } from "./forwarding.ts";
 import type { EventHandler } from "./handler.ts";
 import { LetterInHand } from "./held-letter.ts";
 import { PublishAll } from "./publish-all.ts";
@@ -103,6 +104,19 @@ class DrivenBroker implements Broker {
     this.#catalog.learn(compileEvent(schema).desc.file);
     const all = new PublishAll(this.#publisher, this.#topics);
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
+  }
+
+  encode<D extends DescMessage>(
+    schema: D,
+    event: MessageInitShape<D>,
+    options?: Omit<PublishOptions, "signal">,
+  ): EventRecord {
+    // Who keeps the record until its time needs no broker that can.
+    return this.#writer.write(schema, event, options, true);
+  }
+
+  forward(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
+    return Forwarding.run(this.#publisher, this.#topics, records);
   }
 
   async subscribe(options: SubscribeOptions, ...handlers: readonly EventHandler[]): Promise<Subscription> {

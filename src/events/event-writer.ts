@@ -41,9 +41,10 @@ export class EventWriter {
     schema: D,
     message: MessageInitShape<D>,
     options: PublishOptions = noOptions,
+    canDelay = this.#options.canDelay,
   ): EventRecord {
     const contract = compileEvent(schema);
-    const { contentType, source, bodyBytesMax, canDelay, brokerName } = this.#options;
+    const { contentType, source, bodyBytesMax, brokerName } = this.#options;
     // The event belongs to the trace of the work that causes it and matters as much, but does not share its deadline.
     const work = contextValue(currentWork);
     const body = this.#encode(contract, message);

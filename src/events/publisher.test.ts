@@ -10,26 +10,7 @@ import { FakeDriver } from "./fake-driver.fixture.ts";
 import { publishAttemptsMax } from "./limits.ts";
 import { type PendingRecord, Publisher, type PublishListener } from "./publisher.ts";
 import type { EventRecord } from "./record.ts";
-
-function record(id: string, key?: string, bytes = 10): EventRecord {
-  return {
-    topic: "ledger",
-    key,
-    id,
-    source: "/test",
-    type: "ledger.placed",
-    timeMs: 0,
-    contentType: "application/json",
-    trace: undefined,
-    priority: "default",
-    expiresAtMs: undefined,
-    notBeforeMs: undefined,
-    replyTo: undefined,
-    correlationId: undefined,
-    headers: {},
-    body: new Uint8Array(bytes),
-  };
-}
+import { record } from "./test-record.fixture.ts";
 
 class Answers implements PublishListener {
   readonly published_: string[] = [];

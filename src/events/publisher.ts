@@ -123,7 +123,7 @@ export class Publisher {
 
   take(pending: PendingRecord): void {
     if (this.#isClosed) {
-      pending.listener.failed(pending, new PublishError("the broker is closed", false));
+      pending.listener.failed(pending, new PublishError("the broker is closed", true));
       return;
     }
     this.#pending++;

@@ -35,9 +35,9 @@ export class TopicGate {
         for (const pending of waiting) this.#publisher.take(pending);
       },
       (cause: Error) => {
-        // The next publish asks again.
+        // The next publish asks again: the topic may be made, the broker be reached by then.
         this.#topics.delete(topic);
-        const error = new PublishError(`${topic} cannot be published to: ${cause.message}`, false, { cause });
+        const error = new PublishError(`${topic} cannot be published to: ${cause.message}`, true, { cause });
         for (const pending of waiting) if (!pending.isGivenUp) pending.listener.failed(pending, error);
       },
     );

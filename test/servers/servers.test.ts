@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { connect as connectTls } from "node:tls";
+import { promisify } from "node:util";
 import {
   type OwnServer,
   type Rabbitmq,
@@ -16,34 +16,65 @@ import {
   startPostgres,
   startRabbitmq,
 } from "./index.ts";
-
-const amqpHeader = Buffer.from("AMQP\0\0\x09\x01", "latin1");
+import { createTopic, topicError } from "./kafka-requests.ts";
 
 /** How long a server may take to vanish after the process that started it was killed. */
 const vanishMsMax = 10_000;
 
-interface Case {
+interface Case<Server extends OwnServer & { readonly url: string } = OwnServer & { readonly url: string }> {
   readonly name: ServerName;
-  readonly start: () => Promise<OwnServer & { readonly url: string }>;
+  readonly start: () => Promise<Server>;
   /** The first bytes that a client sends. */
   readonly hello: Buffer;
   /** How the server's answer begins. */
   readonly answer: Buffer;
+  /** Writes something durable. */
+  remember(server: Server): Promise<unknown>;
+  /** Whether it is there. */
+  recalls(server: Server): Promise<boolean>;
 }
 
-const cases: readonly Case[] = [
+const rabbitmq: Case<Rabbitmq> = {
+  name: "rabbitmq",
+  start: startRabbitmq,
+  hello: Buffer.from("AMQP\0\0\x09\x01", "latin1"),
   // A method frame on channel 0: connection.start.
-  { name: "rabbitmq", start: startRabbitmq, hello: amqpHeader, answer: Buffer.of(1, 0, 0) },
-  // ApiVersions, version 0, correlation id 7; the answer's length is below 64 KiB.
-  {
-    name: "kafka",
-    start: startKafka,
-    hello: Buffer.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff),
-    answer: Buffer.of(0, 0),
-  },
+  answer: Buffer.of(1, 0, 0),
+  remember: server => server.rabbitmqctl("add_vhost", "kept"),
+  recalls: async server => /^kept$/m.test(await server.rabbitmqctl("list_vhosts")),
+};
+
+async function onConnection<Result>(url: string, use: (socket: Socket) => Promise<Result>): Promise<Result> {
+  const { hostname, port } = new URL(url);
+  const socket = connect({ host: hostname, port: Number(port) });
+  try {
+    return await use(socket);
+  } finally {
+    socket.destroy();
+  }
+}
+
+const kafka: Case = {
+  name: "kafka",
+  start: startKafka,
+  // ApiVersions, version 0; the answer's length is below 64 KiB.
+  hello: Buffer.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff),
+  answer: Buffer.of(0, 0),
+  remember: ({ url }) => onConnection(url, async socket => assert.equal(await createTopic(socket, "kept"), 0)),
+  recalls: ({ url }) => onConnection(url, async socket => (await topicError(socket, "kept")) === 0),
+};
+
+const psql = async (url: string, sql: string) => (await promisify(execFile)("psql", [url, "-Atc", sql])).stdout.trim();
+
+const postgres: Case = {
+  name: "postgres",
+  start: startPostgres,
   // SSLRequest, answered with "no".
-  { name: "postgres", start: startPostgres, hello: Buffer.of(0, 0, 0, 8, 4, 210, 22, 47), answer: Buffer.from("N") },
-];
+  hello: Buffer.of(0, 0, 0, 8, 4, 210, 22, 47),
+  answer: Buffer.from("N"),
+  remember: ({ url }) => psql(url, "create table kept as select 42 as answer"),
+  recalls: async ({ url }) => (await psql(url, "select answer from kept")) === "42",
+};
 
 /** The first bytes of a server's answer; `undefined` when it does not answer. */
 async function answerOf(url: string, hello: Buffer, withinMs = 5_000): Promise<Buffer | undefined> {
@@ -72,9 +103,12 @@ async function isVanished(pid: number): Promise<boolean> {
   return false;
 }
 
-for (const { name, start, hello, answer } of cases) {
+function judge<Server extends OwnServer & { readonly url: string }>(
+  { name, start, hello, answer, remember, recalls }: Case<Server>,
+  more?: (server: () => Server) => void,
+): void {
   describe(`a real ${name}`, { skip: skipWithoutOwn(name) }, () => {
-    let server: Awaited<ReturnType<typeof start>>;
+    let server: Server;
     before(async () => {
       server = await start();
     });
@@ -100,11 +134,13 @@ for (const { name, start, hello, answer } of cases) {
       assert.deepEqual(await answers(), answer);
     });
 
-    test("is killed, refuses connections, and starts again", async () => {
+    test("is killed, refuses connections, and starts again with what it had", async () => {
+      await remember(server);
       await server.kill();
       assert.equal(await answers(), undefined);
       await server.start();
       assert.deepEqual(await answers(), answer);
+      assert(await recalls(server), "what was written before is gone");
     });
 
     test("runs beside a second one, and ends with the process that started it, also when that is killed", async t => {
@@ -122,36 +158,17 @@ for (const { name, start, hello, answer } of cases) {
       assert.equal(await answerOf(url, hello), undefined);
       assert.deepEqual(await answers(), answer);
     });
+
+    more?.(() => server);
   });
 }
 
-describe("a RabbitMQ of one's own", { skip: skipWithoutOwn("rabbitmq") }, () => {
-  let rabbitmq: Rabbitmq;
-  before(async () => {
-    rabbitmq = await startRabbitmq();
-  });
-  after(() => rabbitmq?.[Symbol.asyncDispose]());
-
+judge(kafka);
+judge(postgres);
+judge(rabbitmq, server => {
   test("is asked with rabbitmqctl", async () => {
-    const users = (await rabbitmq.rabbitmqctl("list_users")).trim().split("\n").sort();
+    const users = (await server().rabbitmqctl("list_users")).trim().split("\n").sort();
     assert.deepEqual(users, ["limited\t[]", "trunkline\t[administrator]"]);
-    await assert.rejects(rabbitmq.rabbitmqctl("delete_queue", "nowhere"), /not.found/i);
-  });
-
-  test("speaks TLS with a certificate that its root has signed", async () => {
-    const { hostname, port } = new URL(rabbitmq.tlsUrl);
-    const socket = connectTls({ host: hostname, port: Number(port), ca: rabbitmq.ca, servername: hostname });
-    await once(socket, "secureConnect");
-    socket.write(amqpHeader);
-    const [answer] = (await once(socket, "data")) as [Buffer];
-    assert.deepEqual(answer.subarray(0, 3), Buffer.of(1, 0, 0));
-    socket.destroy();
-  });
-
-  test("keeps what is durable when it is killed", async () => {
-    await rabbitmq.rabbitmqctl("add_vhost", "kept");
-    await rabbitmq.kill();
-    await rabbitmq.start();
-    assert.match(await rabbitmq.rabbitmqctl("list_vhosts"), /^kept$/m);
+    await assert.rejects(server().rabbitmqctl("delete_queue", "nowhere"), /not.found/i);
   });
 });

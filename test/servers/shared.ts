@@ -100,8 +100,12 @@ async function startKeeper(
   // It is no test: its parent does not listen to it.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const script = join(import.meta.dirname, "keeper.ts");
-  const args = ["--conditions=trunkline-source", script, name, socketName, String(idleMs)];
-  spawn(process.execPath, args, { cwd: tmpdir(), env, detached: true, stdio: "ignore" }).unref();
+  spawn(process.execPath, [script, name, socketName, String(idleMs)], {
+    cwd: tmpdir(),
+    env,
+    detached: true,
+    stdio: "ignore",
+  }).unref();
   while (performance.now() < deadline) {
     const socket = await connectTo(`\0${socketName}`);
     if (socket !== undefined) return socket;

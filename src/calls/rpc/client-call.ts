@@ -110,8 +110,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #isSettled = false;
   /** How often it was sent without asking the policy, after the first time. */
   #transparentRetries = 0;
-  /** Grows with every attempt, so that what comes late for an earlier one is known. */
-  #round = 0;
   #attemptTimer: Timer | undefined;
   #repetition: Repetition | undefined;
   #hedging: Hedging | undefined;
@@ -122,9 +120,13 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   /** Endpoints that no connection could be had to, for this call. */
   #unreached = 0;
   #hasWaitedForEndpoints = false;
+  /** Ends the wait for endpoints or for a connection. */
+  #waiting: AbortController | undefined;
   /** Its endpoint counts the call as pending. */
   #isPending = false;
   #sentAtMs = 0;
+  /** Of a stream: when its answer began. */
+  #answeredAtMs = 0;
   #requestIsUsed = false;
   #queue: MessageQueue | undefined;
   #resolve: ((response: unknown) => void) | undefined;
@@ -198,6 +200,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#queue = new MessageQueue(
         bytes => this.#exchange?.consumed(bytes),
         () => this.#end(new RpcError("cancelled", "the caller stopped reading")),
+        () => this.#unwatchSignal(),
       );
       this.#resolve?.(this.#queue);
     }
@@ -248,9 +251,18 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #watchSignal(): void {
     const { signal } = this.#options;
     if (signal === undefined) return;
-    this.#cancelled = () => this.#end(new RpcError("cancelled", "the call was cancelled", { cause: signal.reason }));
+    this.#cancelled = () => {
+      const error = new RpcError("cancelled", "the call was cancelled", { cause: signal.reason });
+      // Before the rest: what has come already is not read any more, however much of the answer that is.
+      this.#queue?.abort(error);
+      this.#end(error);
+    };
     if (signal.aborted) this.#cancelled();
     else signal.addEventListener("abort", this.#cancelled, { once: true });
+  }
+
+  #unwatchSignal(): void {
+    if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
   }
 
   /** The endpoint of the attempt before this one. */
@@ -274,7 +286,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       }
       this.#breakerPermit = admission;
     }
-    const round = ++this.#round;
     this.#isPending = true;
     this.#sentAtMs = nowMs;
     this.settings.channel.begun(endpoint);
@@ -284,15 +295,34 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#send(connection);
       return;
     }
-    const timeLeft = this.timeLeftMs;
-    endpoint.pool.acquire(timeLeft === Number.POSITIVE_INFINITY ? {} : { timeoutMs: Math.max(1, timeLeft) }).then(
+    const { timeLeftMs } = this;
+    const timeoutMs = timeLeftMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, timeLeftMs);
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    endpoint.pool.acquire({ timeoutMs, signal: waiting.signal }).then(
       acquired => {
-        if (this.#isSettled || round !== this.#round) return;
+        if (!this.#hasWaited(waiting)) return;
         this.#sentAtMs = this.clock.now();
         this.#send(acquired);
       },
-      (error: unknown) => this.#notConnected(endpoint, error, round),
+      (error: unknown) => {
+        if (this.#hasWaited(waiting)) this.#notConnected(endpoint, error);
+      },
     );
+  }
+
+  /** What was waited for is there; `false`: the call waits for it no longer, while the promise was on its way. */
+  #hasWaited(waiting: AbortController): boolean {
+    if (this.#waiting !== waiting) return false;
+    this.#waiting = undefined;
+    return true;
+  }
+
+  /** Gives up what is waited for: its place in the queue is free at once. */
+  #stopWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.abort();
   }
 
   #limitAttempt(limitMs: number): Timer {
@@ -309,23 +339,26 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       return;
     }
     this.#hasWaitedForEndpoints = true;
-    this.settings.channel.resolved().then(
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    this.settings.channel.resolved(waiting.signal).then(
       () => {
-        if (!this.#isSettled) this.#begin(this.clock.now());
+        if (this.#hasWaited(waiting)) this.#begin(this.clock.now());
       },
       // The resolver has its own pauses; waiting here as well would help nobody.
-      (error: unknown) => this.#end(this.#unavailable(error)),
+      (error: unknown) => {
+        if (this.#hasWaited(waiting)) this.#end(this.#unavailable(error));
+      },
     );
   }
 
   /** No connection, so nothing was sent: another endpoint may take the call. */
-  #notConnected(endpoint: Endpoint, error: unknown, round: number): void {
+  #notConnected(endpoint: Endpoint, error: unknown): void {
     const { channel } = this.settings;
     // A pool that is closed belongs to an endpoint that has left the list while the call waited.
     const hasLeft = endpoint.pool.isClosed;
     const isUnreachable = error instanceof ExchangeError && error.reason === "connection";
     if (isUnreachable) channel.unreachable(endpoint, error);
-    if (this.#isSettled || round !== this.#round) return;
     const nowMs = this.clock.now();
     this.#attemptEnded(isUnreachable ? "failure" : "ignored", nowMs, 0, error);
     if ((isUnreachable || hasLeft) && this.#unreached++ < channel.size) {
@@ -479,6 +512,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   // ── from the wire ────────────────────────────────────────────────────────
 
   head(status: number, fields: FieldList): void {
+    if (this.#queue !== undefined && !this.#answerBegan) this.#answeredAtMs = this.clock.now();
     this.#answerBegan = true;
     if (!this.#isSettled) this.#wire?.head(this, status, fields);
   }
@@ -631,7 +665,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const nowMs = this.clock.now();
     // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
     if (this.#isPending) this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
-    this.#attemptEnded("ignored", nowMs);
+    this.#attemptEnded("unanswered", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
   }
@@ -659,7 +693,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#exchange = undefined;
     this.#wire = undefined;
     if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
-    this.#round++;
     this.#messages = 0;
     this.#message = undefined;
     this.#answerBegan = false;
@@ -679,13 +712,19 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptFailed(error, nowMs);
       // What was not sent, or given up by its caller, was no request to the target.
       const outcome = error.unprocessed || error.code === "cancelled" ? "ignore" : "failure";
-      // Without a word on when to come back it is about this request: a quota, or its size.
-      const isOwnFault = error.code === "resource_exhausted" && error.retryAfterMs === undefined;
-      permit?.settle(outcome, isOwnFault ? "error" : failureKind(error), nowMs - permit.admittedAtMs);
+      permit?.settle(outcome, this.#isRejection(error) ? failureKind(error) : "error", nowMs - permit.admittedAtMs);
     }
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
+  }
+
+  /** Whether a failure means that the target takes no work, or not in time: what the throttle holds back. */
+  #isRejection({ code, retryAfterMs = -1 }: RpcError): boolean {
+    // Without a word on when to come back it is about this request: a quota, or its size.
+    if (code === "resource_exhausted") return retryAfterMs >= 0;
+    // One that answers so has taken the work, and failed with it.
+    return code !== "unavailable" || !this.#answerBegan || retryAfterMs >= 0;
   }
 
   /** Tells what the failed attempt says of its endpoint and of the target. */
@@ -698,7 +737,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptEnded("failure", nowMs, Math.max(0, pushbackMs || 0), cause);
     } else {
       // An answer of the application shows that the endpoint works.
-      this.#attemptEnded(this.#answerBegan ? "success" : "ignored", nowMs);
+      this.#attemptEnded(this.#answerBegan ? "success" : error.code === "cancelled" ? "unanswered" : "ignored", nowMs);
     }
   }
 
@@ -706,9 +745,10 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const endpoint = this.#endpoint;
     if (!this.#isPending || endpoint === undefined) return;
     this.#isPending = false;
+    this.#stopWaiting();
     this.#attemptTimer?.cancel();
     this.#attemptTimer = undefined;
-    const latencyMs = nowMs - this.#sentAtMs;
+    const latencyMs = outcome === "failure" ? nowMs - this.#sentAtMs : this.#latencyMs(nowMs);
     this.settings.channel.settled(endpoint, latencyMs, outcome, nowMs, pushbackMs, cause);
     const permit = this.#breakerPermit;
     if (permit === undefined) return;
@@ -719,9 +759,17 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     } else permit.ignore();
   }
 
+  /** How long the endpoint took: of a stream until its answer began. What its caller has yet to send says nothing. */
+  #latencyMs(nowMs: number): number | undefined {
+    const { kind } = this.method;
+    if (kind === "unary") return nowMs - this.#sentAtMs;
+    return kind === "server_streaming" && this.#answerBegan ? this.#answeredAtMs - this.#sentAtMs : undefined;
+  }
+
   #settle(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
+    this.#stopWaiting();
     this.#timer?.cancel();
     this.#repetition?.timer?.cancel();
     if (this.#hedging !== undefined) {
@@ -729,7 +777,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       const lost = new RpcError("cancelled", "another attempt of the call has ended it");
       for (const hedge of this.#hedging.running) hedge.#end(lost);
     }
-    if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
+    // A stream is watched until it is read.
+    if (this.#queue === undefined) this.#unwatchSignal();
     // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
     const exchange = this.#exchange;
     if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");

@@ -179,6 +179,23 @@ test("a call made in a handler inherits what is left of its deadline", async () 
   assert.ok((inner[0] ?? Number.POSITIVE_INFINITY) <= 5000);
 });
 
+test("what an interceptor puts in the place of the request is the call's request for the handler, too", async () => {
+  const seen: unknown[] = [];
+  const { channel } = await serve(
+    [
+      implement(Health, {
+        check(request, call) {
+          seen.push(request.service, (call.request as typeof request).service);
+          return {};
+        },
+      }),
+    ],
+    { interceptors: [(call, next) => next({ ...(call.request as object), service: "replaced" })] },
+  );
+  await createClient(Health, channel).check({ service: "sent" });
+  assert.deepEqual(seen, ["replaced", "replaced"]);
+});
+
 test("a call made in a handler belongs to the handler's trace, unless it says otherwise", async () => {
   const seen: unknown[] = [];
   const { channel: backend } = await serve([

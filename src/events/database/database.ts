@@ -10,8 +10,8 @@ export interface PostgresResult {
 export interface PostgresClient {
   query(text: string, values?: unknown[]): Promise<PostgresResult>;
   release(error?: Error | boolean): void;
-  on(event: "notification" | "error" | "end", listener: (argument: never) => void): unknown;
-  removeAllListeners(event?: string): unknown;
+  on(event: "notification" | "error" | "end", listener: (argument: Error) => void): unknown;
+  removeListener(event: string, listener: (argument: Error) => void): unknown;
 }
 
 /** A `Pool` of `pg`, or anything that does the same. */

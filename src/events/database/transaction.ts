@@ -60,6 +60,8 @@ async function onSqlite<T>(
 
 async function onPostgres<T>(pool: PostgresPool, work: (tx: PostgresClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  // A connection that is lost says so to the statement that runs; as an event nobody hears it would end the process.
+  client.on("error", hearError);
   const committed: (() => void)[] = [];
   afterCommit.set(client, committed);
   let broken: Error | undefined;
@@ -84,9 +86,12 @@ async function onPostgres<T>(pool: PostgresPool, work: (tx: PostgresClient) => P
     throw error;
   } finally {
     afterCommit.delete(client);
+    client.removeListener("error", hearError);
     client.release(broken);
   }
 }
+
+function hearError(): void {}
 
 /**
  * Runs `run` when the transaction that is open on `tx` has been committed, and not when it is rolled back. Answers whether

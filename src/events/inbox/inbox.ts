@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Platform, systemPlatform } from "../../platform/index.ts";
 import { isSqlite, type PostgresClient, type PostgresPool } from "../database/index.ts";
-import type { Delivery } from "../handler.ts";
+import type { Inbox } from "./inbox-model.ts";
 import { keepMsDefault } from "./limits.ts";
 import { PostgresInbox } from "./postgres-inbox.ts";
 import { SqliteInbox } from "./sqlite-inbox.ts";
@@ -12,18 +12,6 @@ export interface InboxOptions {
   /** How long ids are remembered; longer than retries and dead letters are kept. @default 14 days */
   readonly keepMs?: number | undefined;
   readonly platform?: Platform | undefined;
-}
-
-/** As much of a delivery as tells an event from others. */
-export type InboxSource = Pick<Delivery, "id" | "source">;
-
-export interface Inbox<Tx> {
-  /**
-   * Runs `work` in a transaction, unless this group has done so for the same event: then it resolves with `undefined`, and
-   * the delivery is as good as handled. What `work` writes and the note that it has run are committed together.
-   * @throws what `work` throws, after a rollback: the event will be handled again
-   */
-  run<T>(delivery: InboxSource, work: (tx: Tx) => T): Promise<Awaited<T> | undefined>;
 }
 
 /**
@@ -51,9 +39,4 @@ export async function inbox(
     : new PostgresInbox(database, group, keepMs, platform);
   await made.open();
   return made as unknown as Inbox<never>;
-}
-
-/** CloudEvents: `source` and `id` together are unique. */
-export function messageKey({ source, id }: InboxSource): string {
-  return source === undefined ? id : `${source} ${id}`;
 }

@@ -1,6 +1,6 @@
 import type { Platform } from "../../platform/index.ts";
 import { type PostgresClient, type PostgresPool, transaction } from "../database/index.ts";
-import { type Inbox, type InboxSource, messageKey } from "./inbox.ts";
+import { type Inbox, type InboxSource, messageKey } from "./inbox-model.ts";
 import { cleanUpMs, cleanUpRowsMax } from "./limits.ts";
 
 const table = `

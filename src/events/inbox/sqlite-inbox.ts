@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Platform, sqliteTransaction } from "../../platform/index.ts";
 import { SharedTransaction, whenUnused } from "../database/index.ts";
-import { type Inbox, type InboxSource, messageKey } from "./inbox.ts";
+import { type Inbox, type InboxSource, messageKey } from "./inbox-model.ts";
 import { busyMs, cleanUpMs, cleanUpRowsMax, groupMax } from "./limits.ts";
 
 const table = `

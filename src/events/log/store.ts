@@ -50,8 +50,8 @@ export interface StoreWatcher {
   appended(topic: string, partition: number): void;
   /** Members or lanes of a group have changed. */
   regrouped(group: string): void;
-  /** Records of a group have begun to wait beside the log. */
-  held(group: string, topic: string, partition: number): void;
+  /** Records of a group have begun to wait beside the log; nobody knows in which partition where it is not said. */
+  held(group: string, topic: string | undefined, partition: number | undefined): void;
 }
 
 export interface StoreMember {

@@ -1,5 +1,6 @@
 import { type Clock, outsideContext, type Platform, type Timer } from "../../platform/index.ts";
 import type { DeathDetails, DriverSubscription, RecordSink } from "../driver.ts";
+import { BrokerError } from "../errors.ts";
 import type { AttemptHistory } from "../record.ts";
 import { type LaneCommit, type LaneHost, LogLane } from "./lane.ts";
 import {
@@ -131,10 +132,12 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     this.#pumpSoon();
   }
 
-  held(group: string, topic: string, partition: number): void {
-    const held = group === this.#member.group ? this.#held.get(`${topic}/${partition}`) : undefined;
-    if (held === undefined) return;
-    held.returnedDueMs = 0;
+  held(group: string, topic: string | undefined, partition: number | undefined): void {
+    if (group !== this.#member.group) return;
+    for (const one of this.#held.values()) {
+      const { lane } = one;
+      if (topic === undefined || (lane.topic === topic && lane.partition === partition)) one.returnedDueMs = 0;
+    }
     this.#pumpSoon();
   }
 
@@ -203,7 +206,12 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
       held.isBehind = !answer.isEnd;
       lane.deliver(answer.records, answer.nextOffset);
       return answer.records.length;
-    } catch {
+    } catch (error) {
+      if (error instanceof BrokerError) {
+        void this.stop();
+        this.#sink.failed(error);
+        return recordsMax;
+      }
       // The store says in its status what is wrong; the records are still there.
       this.#clock.after(storeRetryMsMin, () => this.#pumpSoon());
       held.isBehind = true;

@@ -277,22 +277,33 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
     });
   }
 
-  /** On a connection of its own, as LISTEN needs it. When that is lost, polling goes on. */
-  async listen(wake: () => void): Promise<() => Promise<void>> {
+  /** On a connection of its own, as LISTEN needs it. */
+  async listen(wake: () => void, lost: (error: Error) => void): Promise<() => void> {
     const client = await this.#pool.connect();
-    let isReleased = false;
-    const release = (error?: Error | boolean) => {
-      if (isReleased) return;
-      isReleased = true;
-      client.removeAllListeners("notification");
-      client.release(error);
+    let isOver = false;
+    /** A connection that has listened is not given to others. */
+    const end = () => {
+      if (isOver) return;
+      isOver = true;
+      client.removeListener("notification", wake);
+      client.release(true);
+    };
+    const fail = (error?: Error) => {
+      if (isOver) return;
+      end();
+      lost(error ?? new Error("the connection that listened has ended"));
     };
     client.on("notification", wake);
-    client.on("error", (error: Error) => release(error));
-    client.on("end", () => release(true));
-    await client.query(`LISTEN ${channel}`);
-    // A connection that has listened is not given to others.
-    return async () => release(true);
+    // Stays: a connection that is being ended may fail once more.
+    client.on("error", fail);
+    client.on("end", () => fail());
+    try {
+      await client.query(`LISTEN ${channel}`);
+    } catch (error) {
+      end();
+      throw error;
+    }
+    return end;
   }
 
   async notify(): Promise<void> {

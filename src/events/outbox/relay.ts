@@ -44,7 +44,7 @@ export class Relay {
   #failures = 0;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #cleanedAtMs: number;
-  #stopListening: (() => Promise<void>) | undefined;
+  #stopListening: (() => void) | undefined;
 
   constructor(store: OutboxStore<never>, broker: Pick<Broker, "forward">, settings: RelaySettings) {
     this.#store = store;
@@ -75,7 +75,7 @@ export class Relay {
     this.#timer?.cancel();
     this.#renewal?.cancel();
     await this.#pass;
-    await this.#stopListening?.();
+    this.#stopListening?.();
     try {
       await this.#store.release(this.#owner);
     } catch (error) {
@@ -189,13 +189,25 @@ export class Relay {
 
   async #listen(): Promise<void> {
     try {
-      const stop = await this.#store.listen(() => this.wake());
-      this.#stopListening = stop;
-      if (this.#isClosed) await stop?.();
+      const stop = await this.#store.listen(
+        () => this.wake(),
+        error => this.#listenLater(error),
+      );
+      if (this.#isClosed) stop?.();
+      else this.#stopListening = stop;
     } catch (error) {
-      // Polling finds the rows, only later.
-      this.#emit({ type: "outbox.failed", step: "notify", error, retryMs: this.#settings.pollMs });
+      this.#listenLater(error);
     }
+  }
+
+  /** Polling finds the rows meanwhile, only later. */
+  #listenLater(error: unknown): void {
+    if (this.#isClosed) return;
+    const retryMs = this.#jittered(retryMsMax);
+    this.#emit({ type: "outbox.failed", step: "notify", error, retryMs });
+    this.#settings.platform.clock.after(retryMs, () => {
+      if (!this.#isClosed) void this.#listen();
+    });
   }
 
   #nextBackOffMs(): number {

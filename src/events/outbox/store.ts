@@ -33,10 +33,10 @@ export interface OutboxStore<Tx> {
   /** Sends a parked row again, or drops it; either lets the rows of its key go on. Resolves with whether it was there. */
   settleParked(sequence: number, how: "retry" | "discard"): Promise<boolean>;
   /**
-   * Calls `wake` when another process has committed rows; resolves with what stops it. `undefined` where a database cannot
-   * tell.
+   * Calls `wake` when another process has committed rows, and `lost` once when it cannot tell any more; resolves with what
+   * stops it. `undefined` where a database never can.
    */
-  listen(wake: () => void): Promise<(() => Promise<void>) | undefined>;
+  listen(wake: () => void, lost: (error: Error) => void): Promise<(() => void) | undefined>;
   /** Tells other processes that rows have been committed. */
   notify(): Promise<void>;
   /** Whether rows that were inserted on `tx` are still open to a rollback. */
@@ -94,7 +94,9 @@ export function bucketOf({ key, id }: EventRecord): number {
 export const rowState = { unsent: 0, sent: 1, scheduled: 2, parked: 3, held: 4, skipped: 5 } as const;
 
 /** What of a record is kept as text beside topic, key and body. */
-export function attributesText({ topic: _topic, key: _key, body: _body, ...attributes }: EventRecord): string {
+export function attributesText(record: EventRecord): string {
+  // The time of a scheduled event has come when it is sent.
+  const { topic: _topic, key: _key, body: _body, notBeforeMs: _due, ...attributes } = record;
   return JSON.stringify(attributes);
 }
 

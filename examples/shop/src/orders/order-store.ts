@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { systemPlatform } from "trunkline";
-import { OrderStatus } from "./gen/order/order_pb.ts";
+import { OrderStatus } from "../gen/order/order_pb.ts";
 import { totalOf } from "./order-total.ts";
 
 export interface OrderItemRecord {

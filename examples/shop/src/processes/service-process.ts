@@ -5,7 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { styleText } from "node:util";
 import type { ServiceName } from "./services.ts";
 
-const entry = join(import.meta.dirname, "serve.ts");
+const entry = join(import.meta.dirname, "../serve.ts");
 const colours = ["cyan", "magenta", "yellow", "green", "blue"] as const;
 /** The exit code by which `serve.ts` says that its port is taken. */
 const portTakenExitCode = 98;

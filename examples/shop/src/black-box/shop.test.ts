@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { portOf } from "../processes/services.ts";
+import { stateFolder } from "../processes/state.ts";
 import { type RunningShop, runShop } from "./running-shop.ts";
-import { portOf } from "./services.ts";
 import { shopSuite } from "./shop-suite.ts";
-import { stateFolder } from "./state.ts";
 
 const offset = -26_280;
 const crashOffset = -26_260;

@@ -33,7 +33,7 @@ export function runShop(
 ): RunningShop {
   const child = spawn(
     process.execPath,
-    ["--conditions=trunkline-source", join(import.meta.dirname, file), ...parameters],
+    ["--conditions=trunkline-source", join(import.meta.dirname, "..", file), ...parameters],
     {
       env: { ...process.env, PORT_OFFSET: String(offset), HOST: "127.0.0.1", ...environment },
       stdio: ["ignore", "pipe", "pipe"],

@@ -1,5 +1,5 @@
 import { RpcError } from "trunkline";
-import type { OrderStatus, TrackRequest } from "./gen/order/order_pb.ts";
+import type { OrderStatus, TrackRequest } from "../gen/order/order_pb.ts";
 import type { OrderStore } from "./order-store.ts";
 
 /** Orders that one caller may watch. */

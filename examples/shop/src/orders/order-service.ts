@@ -1,6 +1,6 @@
 import { type Call, type Client, type Handlers, isRpcError, operationId, RpcError } from "trunkline";
-import type { Customer, CustomerService } from "./gen/customer/customer_pb.ts";
-import { type OrderService, OrderStatus } from "./gen/order/order_pb.ts";
+import type { Customer, CustomerService } from "../gen/customer/customer_pb.ts";
+import { type OrderService, OrderStatus } from "../gen/order/order_pb.ts";
 import type { NewOrder, OrderRecord, OrderStore } from "./order-store.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { trackOrders } from "./track-orders.ts";

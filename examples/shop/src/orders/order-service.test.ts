@@ -12,9 +12,9 @@ import {
   RpcError,
 } from "trunkline";
 import { virtualPlatform } from "trunkline/testing";
-import { customerHandlers } from "./customer-service.ts";
-import { CustomerService } from "./gen/customer/customer_pb.ts";
-import { OrderService, OrderStatus } from "./gen/order/order_pb.ts";
+import { customerHandlers } from "../customers/customer-service.ts";
+import { CustomerService } from "../gen/customer/customer_pb.ts";
+import { OrderService, OrderStatus } from "../gen/order/order_pb.ts";
 import { orderHandlers } from "./order-service.ts";
 import { OrderStore } from "./order-store.ts";
 

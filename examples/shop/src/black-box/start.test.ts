@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "trunkline";
-import { OrderService } from "./gen/order/order_pb.ts";
+import { OrderService } from "../gen/order/order_pb.ts";
+import { portOf } from "../processes/services.ts";
+import { stateFolder } from "../processes/state.ts";
 import { runShop } from "./running-shop.ts";
-import { portOf } from "./services.ts";
-import { stateFolder } from "./state.ts";
 
 const offset = -26_300;
 const orderPort = 50_051 + offset;

@@ -1,5 +1,5 @@
 import { type Handlers, RpcError } from "trunkline";
-import type { CustomerService } from "./gen/customer/customer_pb.ts";
+import type { CustomerService } from "../gen/customer/customer_pb.ts";
 
 interface CustomerRecord {
   readonly id: string;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { OrderStatus } from "./gen/order/order_pb.ts";
+import { OrderStatus } from "../gen/order/order_pb.ts";
 import { OrderStore } from "./order-store.ts";
 import { totalOf } from "./order-total.ts";
 
