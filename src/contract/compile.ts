@@ -148,8 +148,17 @@ function compilePolicy(desc: DescMethod): MethodPolicy {
       `policy.max_attempts is ${option.maxAttempts}, but the method has no idempotency_level; set it to NO_SIDE_EFFECTS or IDEMPOTENT if calls may be repeated`,
     );
   }
+  const timeoutMs = durationMs(desc, "policy.timeout", option.timeout);
+  const attemptTimeoutMs = durationMs(desc, "policy.attempt_timeout", option.attemptTimeout);
+  if (timeoutMs !== undefined && attemptTimeoutMs !== undefined && attemptTimeoutMs > timeoutMs) {
+    throw contractError(
+      desc,
+      `policy.attempt_timeout is ${attemptTimeoutMs} ms, more than policy.timeout, ${timeoutMs} ms: the call would be over before an attempt`,
+    );
+  }
   return {
-    timeoutMs: durationMs(desc, "policy.timeout", option.timeout),
+    timeoutMs,
+    attemptTimeoutMs,
     maxAttempts: option.maxAttempts === 0 ? undefined : option.maxAttempts,
     retryableCodes: codes,
     hedge:
@@ -166,6 +175,7 @@ function compilePolicy(desc: DescMethod): MethodPolicy {
 
 const silentPolicy: MethodPolicy = {
   timeoutMs: undefined,
+  attemptTimeoutMs: undefined,
   maxAttempts: undefined,
   retryableCodes: [],
   hedge: undefined,

@@ -19,6 +19,7 @@ import {
   transparentRetries,
 } from "../channel/index.ts";
 import { type Call, CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
+import { type CallOptions, checkCallOptions } from "./call-options.ts";
 import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
@@ -26,28 +27,9 @@ import { hashKeyOf } from "./hash-key.ts";
 import { type HedgeLead, Hedging } from "./hedging.ts";
 import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
-import { appendFields, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
+import { appendFields, Metadata, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
 import { type FailedCall, previousAttempts, previousAttemptsName, Repetition } from "./repetition.ts";
-
-export interface CallOptions {
-  /** Milliseconds until the deadline. @default what is left of the call that is being served, otherwise 30,000 (unary) */
-  readonly timeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly metadata?: MetadataInit | undefined;
-  /** Compress what is sent; "identity" switches the client's option off. */
-  readonly compression?: Encoding | "identity" | undefined;
-  /** With `compression`: which messages. @default all that are not smaller than the client's `compressBytesMin` */
-  readonly compressIf?: ((message: object) => boolean) | undefined;
-  /**
-   * `false`: the call is not repeated, unless the server certainly did not act upon it. `true`: repeating it does no harm,
-   * whatever the contract says of its method. @default the contract's `idempotency_level`
-   */
-  readonly retry?: boolean | undefined;
-  /** Called again when the call is repeated. */
-  readonly onHeaders?: ((headers: Metadata) => void) | undefined;
-  readonly onTrailers?: ((trailers: Metadata) => void) | undefined;
-}
 
 /** What all calls of a client have in common. */
 export interface ClientSettings {
@@ -187,6 +169,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
    */
   start(request: unknown): Promise<unknown> {
     this.request = request;
+    checkCallOptions(this.#options);
     if (this.#options.metadata !== undefined) this.#metadata ??= new Metadata(this.#options.metadata);
     const nowMs = this.clock.now();
     this.#setDeadline(nowMs);
@@ -214,9 +197,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const inherited =
       leftMs === Number.POSITIVE_INFINITY ? leftMs : leftMs - Math.min(hopMarginMs, Math.abs(leftMs) * hopMarginShare);
     const { timeoutMs } = this.#options;
-    if (timeoutMs !== undefined && !(timeoutMs >= 0)) {
-      throw new TypeError(`timeoutMs is ${timeoutMs}; it must be 0 or more`);
-    }
     const own =
       timeoutMs ??
       this.method.policy.timeoutMs ??
@@ -264,7 +244,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       return;
     }
     this.#endpoint = endpoint;
-    const { breaker, attemptTimeoutMs } = this.policy;
+    const { breaker } = this.policy;
+    const attemptTimeoutMs = this.#attemptTimeoutMs;
     if (breaker !== undefined) {
       const admission = breaker.acquire(nowMs, attemptTimeoutMs);
       if (admission.rejected) {
@@ -293,6 +274,13 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       },
       (error: unknown) => this.#notConnected(endpoint, error, round),
     );
+  }
+
+  /** `undefined`: no limit. It is also how long a probe of the target's breaker may take. */
+  get #attemptTimeoutMs(): number | undefined {
+    const ownMs = this.#options.attemptTimeoutMs;
+    if (ownMs === undefined) return this.policy.attemptTimeoutMs;
+    return ownMs === Number.POSITIVE_INFINITY ? undefined : ownMs;
   }
 
   #limitAttempt(limitMs: number): Timer {

@@ -38,7 +38,10 @@ export interface ClientPolicy {
    * `false`: nothing is repeated but what the server certainly did not act upon.
    */
   readonly retry?: ClientRetryOptions | false | undefined;
-  /** Time of one attempt in milliseconds; one that takes longer is given up and counts as failed. @default no limit */
+  /**
+   * Time of one attempt in milliseconds; one that takes longer is given up and counts as failed. Infinity: no limit, whatever
+   * the contract says. @default the contract's `policy.attempt_timeout`, otherwise no limit
+   */
   readonly attemptTimeoutMs?: number | undefined;
   /** For unary methods that may be repeated. @default the contract's `policy.hedge`, otherwise none */
   readonly hedge?: ClientHedgeOptions | false | undefined;
@@ -111,12 +114,16 @@ export function callPolicies(channel: Channel, given: ClientPolicy | false = {})
   return method => ({
     ...retryOf(given, method, channel),
     isIdempotent: method.idempotency !== "unknown",
-    attemptTimeoutMs,
+    attemptTimeoutMs: limitOf(attemptTimeoutMs ?? method.policy.attemptTimeoutMs),
     hedge: hedgeOf(given, method, channel),
     budget,
     throttle,
     breaker,
   });
+}
+
+function limitOf(timeoutMs: number | undefined): number | undefined {
+  return timeoutMs === Number.POSITIVE_INFINITY ? undefined : timeoutMs;
 }
 
 function isMadeBy(part: unknown, type: object): boolean {
