@@ -16,6 +16,7 @@ export { Coalesce, type CoalesceOptions, coalesce } from "./coalesce.ts";
 export type { ResilienceEvent } from "./events.ts";
 export { Fallback, type FallbackOptions, fallback } from "./fallback.ts";
 export { Hedge, type HedgeOptions, hedge } from "./hedge.ts";
+export { hedgesMax } from "./limits.ts";
 export { isOutOfRetries, markOutOfRetries } from "./out-of-retries.ts";
 export type { Attempt, Machine, PartOptions, Priority, RunOptions, Work } from "./part.ts";
 export { type Admission, type FailureKind, type Outcome, Permit, type PermitOwner } from "./permit.ts";

@@ -54,6 +54,8 @@ export const hedgePeriods = 10;
 export const hedgeMinimumCalls = 20;
 /** Hedges per call. */
 export const hedgeHedges = 1;
+/** The most of them: each is a whole request more, and of the tenth at the latest the fault is not chance. */
+export const hedgesMax = 10;
 /** Shortest delay of a hedge: below it, timers are no more precise than the delay. */
 export const hedgeDelayMsMin = 1;
 

@@ -1,7 +1,7 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { contextValue, type Timer } from "../../platform/index.ts";
-import { failureKind, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
+import { failureKind, type Hedge, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
@@ -169,7 +169,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
    */
   start(request: unknown): Promise<unknown> {
     this.request = request;
-    checkCallOptions(this.#options);
+    checkCallOptions(this.#options, this);
     if (this.#options.metadata !== undefined) this.#metadata ??= new Metadata(this.#options.metadata);
     const nowMs = this.clock.now();
     this.#setDeadline(nowMs);
@@ -186,7 +186,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     this.#watchSignal();
     if (!this.#isSettled && this.#isAdmitted(nowMs)) this.#begin(nowMs);
-    if (this.policy.hedge !== undefined && !this.#isSettled) this.#planHedges(nowMs);
+    if ((this.policy.hedge ?? this.#options.hedge) !== undefined && !this.#isSettled) this.#planHedges(nowMs);
     return promise;
   }
 
@@ -534,7 +534,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #succeed(): void {
     if (!this.#settle()) return;
     const nowMs = this.clock.now();
-    this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    this.#observedHedge?.observe(nowMs, nowMs - this.#sentAtMs);
     this.#attemptEnded("success", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
@@ -557,12 +557,19 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 
   // ── hedges ───────────────────────────────────────────────────────────────
 
+  /** Who learns from how long attempts of the method take. */
+  get #observedHedge(): Hedge | undefined {
+    return this.policy.hedge ?? this.policy.hedgeOnDemand?.made;
+  }
+
   #planHedges(nowMs: number): void {
-    const { hedge } = this.policy;
-    const delayMs = hedge?.delayMs(nowMs);
-    if (hedge === undefined || delayMs === undefined || !this.isIdempotent) return;
-    if (nowMs + delayMs >= this.deadlineAt || previousAttempts(this.served) > 0) return;
-    this.#hedging = new Hedging(hedge.hedges);
+    const asked = this.#options.hedge ?? true;
+    if (asked === false || !this.isIdempotent || previousAttempts(this.served) > 0) return;
+    const hedge = this.policy.hedge ?? this.policy.hedgeOnDemand?.get();
+    const own = asked === true ? undefined : asked;
+    const delayMs = own?.delayMs ?? hedge?.delayMs(nowMs);
+    if (hedge === undefined || delayMs === undefined || nowMs + delayMs >= this.deadlineAt) return;
+    this.#hedging = new Hedging(own?.hedges ?? hedge.hedges);
     this.#hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
   }
 
@@ -580,22 +587,16 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     const event = { type: "resilience.hedge", policy: this.path, attempt } as const;
     observer.emit(event);
-    const { onHeaders, onTrailers, signal: _signal, ...options } = this.#options;
+    const { onHeaders, onTrailers, signal: _signal, hedge: _hedge, ...options } = this.#options;
     let headers: Metadata | undefined;
     let trailers: Metadata | undefined;
-    const hedge = new ClientCall(
-      this.settings,
-      { ...this.policy, retry: undefined, hedge: undefined, throttle: undefined, budget: undefined },
-      this.method,
-      this.#path,
-      {
-        ...options,
-        timeoutMs: Math.max(0, this.timeLeftMs),
-        metadata: this.#metadata ?? options.metadata,
-        onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
-        onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
-      },
-    );
+    const hedge = new ClientCall(this.settings, alone(this.policy), this.method, this.#path, {
+      ...options,
+      timeoutMs: Math.max(0, this.timeLeftMs),
+      metadata: this.#metadata ?? options.metadata,
+      onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
+      onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
+    });
     hedge.#lead = { endpoint: this.#endpoint, previousAttempts: attempt - 1 };
     hedging.running.add(hedge);
     hedge.start(this.request).then(
@@ -616,7 +617,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #lostToHedge(): void {
     const nowMs = this.clock.now();
     // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
-    if (this.#isPending) this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    if (this.#isPending) this.#observedHedge?.observe(nowMs, nowMs - this.#sentAtMs);
     this.#attemptEnded("ignored", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
@@ -722,6 +723,12 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.writable();
     return true;
   }
+}
+
+/** The policy of a hedge: the call that it is sent for has asked the others already. */
+function alone(policy: CallPolicy): CallPolicy {
+  const none = undefined;
+  return { ...policy, retry: none, hedge: none, hedgeOnDemand: none, throttle: none, budget: none };
 }
 
 function isLostConnection({ cause }: RpcError): boolean {

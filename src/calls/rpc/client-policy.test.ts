@@ -47,7 +47,7 @@ async function world(t: TestContext, method: PolicyMethod, answerAfterMs: (attem
     await clock.advance(ms);
     return Promise.race([settled, Promise.resolve(["pending", ms] as const)]);
   };
-  return { clock, client, outcome, arrivedMs };
+  return { clock, channel, client, outcome, arrivedMs };
 }
 
 const never = () => Number.POSITIVE_INFINITY;
@@ -130,5 +130,116 @@ describe("the time-out of an attempt", () => {
         message: /^attemptTimeoutMs is .*; it must be 1 or more milliseconds$/,
       });
     }
+  });
+});
+
+describe("a hedge that a call asks for", () => {
+  const slowOnce = (attempt: number) => (attempt === 1 ? 500 : 5);
+
+  test("is sent though calls of the method are not hedged, and only beside this call", async t => {
+    const { client, outcome, arrivedMs } = await world(t, {}, slowOnce);
+    const one = client();
+    const [answer, ms] = await outcome(one.one({ value: "" }, { hedge: { delayMs: 20 } }));
+    assert.equal(answer, "answer 2");
+    assert(ms >= 25 && ms < 40, `${ms} ms`);
+    const other = await world(t, {}, slowOnce);
+    const [late, lateMs] = await other.outcome(other.client().one({ value: "" }));
+    assert.equal(late, "answer 1");
+    assert(lateMs >= 500);
+    assert.deepEqual([arrivedMs.length, other.arrivedMs.length], [2, 1]);
+  });
+
+  test("is left out where the call says so, whatever client and contract say", async t => {
+    const method = { policy: { hedge: { delay: duration(20) } } };
+    for (const policy of [undefined, { hedge: { delayMs: 10 } }]) {
+      const { client, outcome, arrivedMs } = await world(t, method, slowOnce);
+      assert.equal((await outcome(client(policy).one({ value: "" }, { hedge: false })))[0], "answer 1");
+      assert.equal(arrivedMs.length, 1);
+    }
+    const { client, outcome, arrivedMs } = await world(t, method, slowOnce);
+    assert.equal((await outcome(client({ hedge: false }).one({ value: "" })))[0], "answer 1");
+    assert.equal(arrivedMs.length, 1);
+  });
+
+  test("waits as the client says, otherwise the contract, where the call says no more than true", async t => {
+    const method = { policy: { hedge: { delay: duration(200), maxAttempts: 2 } } };
+    for (const [policy, hedge, expectedMs] of [
+      [undefined, true, [200, 400]],
+      [{ hedge: false }, true, [200, 400]],
+      [{ hedge: { delayMs: 50 } }, true, [50]],
+      [{ hedge: { delayMs: 50 } }, { delayMs: 20, hedges: 3 }, [20, 40, 60]],
+      [undefined, { hedges: 1 }, [200]],
+    ] as const) {
+      const { client, outcome, arrivedMs } = await world(t, method, () => 450);
+      await outcome(client(policy).one({ value: "" }, { hedge }));
+      const [first = 0, ...hedges] = arrivedMs;
+      assert.deepEqual(
+        hedges.map(ms => Math.round(ms - first)),
+        expectedMs,
+        JSON.stringify([policy, hedge]),
+      );
+    }
+  });
+
+  test("without any delay waits for the 95th percentile, observed since a call asked first", async t => {
+    const { client, outcome, arrivedMs, clock } = await world(t, {}, attempt => (attempt <= 40 ? 10 : 400));
+    const one = client();
+    assert.equal((await outcome(one.one({ value: "" }, { hedge: true }), 100))[0], "answer 1");
+    for (let count = 0; count < 39; count++) await outcome(one.one({ value: "" }), 100);
+    await clock.advance(3_000);
+    await outcome(one.one({ value: "" }, { hedge: true }), 2_000);
+    assert.equal(arrivedMs.length, 42);
+    const [first = 0, second = 0] = arrivedMs.slice(-2);
+    assert(second - first >= 9 && second - first <= 15, `${second - first} ms`);
+  });
+
+  test("may be asked for where only the call says that repeating does no harm", async t => {
+    const { client, outcome } = await world(t, { isIdempotent: false }, slowOnce);
+    const options = { retry: true, hedge: { delayMs: 20 } };
+    assert.equal((await outcome(client().one({ value: "" }, options)))[0], "answer 2");
+  });
+
+  test("is an error where a call must not be sent twice, where it streams, and without a policy", async t => {
+    const { client, arrivedMs } = await world(t, { isIdempotent: false }, slowOnce);
+    for (const hedge of [true, { delayMs: 20 }]) {
+      await assert.rejects(client().one({ value: "" }, { hedge }), {
+        name: "TypeError",
+        message: /^hedge: \/text\.TextService\/One must not be sent twice: .* no idempotency_level/,
+      });
+      await assert.rejects(client(false).one({ value: "" }, { hedge }), /made with policy: false$/);
+    }
+    const idempotent = await world(t, {}, slowOnce);
+    await assert.rejects(idempotent.client().one({ value: "" }, { retry: false, hedge: true }), /says retry: false/);
+    const streaming = await world(t, { serverStreaming: true }, slowOnce);
+    const answers = streaming.client().one({ value: "" }, { hedge: true }) as unknown as AsyncIterable<unknown>;
+    await assert.rejects(Array.fromAsync(answers), /^TypeError: hedge: \/text\.TextService\/One streams/);
+    assert.deepEqual([arrivedMs, idempotent.arrivedMs, streaming.arrivedMs], [[], [], []]);
+  });
+
+  test("that cannot be is an error of the call, or of the client, that names the option and its range", async t => {
+    const { client } = await world(t, {}, slowOnce);
+    for (const [hedge, message] of [
+      [{ delayMs: 0 }, /hedge\.delayMs is 0; it must be a number of milliseconds from 1/],
+      [{ delayMs: Number.NaN }, /hedge\.delayMs is NaN/],
+      [{ delayMs: Number.POSITIVE_INFINITY }, /hedge\.delayMs is Infinity/],
+      [{ hedges: 0 }, /hedge\.hedges is 0; it must be a whole number from 1 to 10/],
+      [{ hedges: 11 }, /hedge\.hedges is 11/],
+      [{ hedges: 1.5 }, /hedge\.hedges is 1\.5/],
+      [{ delay: 20 } as object, /hedge\.delay is not an option; the options are delayMs, hedges/],
+    ] as const) {
+      await assert.rejects(client().one({ value: "" }, { hedge }), message);
+      assert.throws(() => client({ hedge }), message);
+    }
+  });
+
+  test("is paid from the budget, and leaves nothing behind", async t => {
+    const { client, channel, outcome, arrivedMs } = await world(t, {}, () => 100);
+    const one = client({ budget: { ratio: 0, reservePerSecond: 0.2 } });
+    for (let count = 0; count < 5; count++) {
+      assert.equal(typeof (await outcome(one.one({ value: "" }, { hedge: { delayMs: 20 } }), 200))[0], "string");
+    }
+    assert.equal(arrivedMs.length, 7, "two hedges in the window of 10 s");
+    assert.equal(channel.endpoints()[0]?.activeCalls, 0);
+    assert.equal(channel.pick()?.balanced?.load.pending, 0);
   });
 });

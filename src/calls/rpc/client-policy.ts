@@ -7,6 +7,7 @@ import {
   Budget,
   type BudgetOptions,
   Hedge,
+  hedgesMax,
   isOutOfRetries,
   isRetryable,
   Retry,
@@ -60,7 +61,10 @@ export interface CallPolicy {
   /** The contract says that repeating a call does no harm. */
   readonly isIdempotent: boolean;
   readonly attemptTimeoutMs: number | undefined;
+  /** Of every call. */
   readonly hedge: Hedge | undefined;
+  /** Of calls that ask for it, where not all are hedged. */
+  readonly hedgeOnDemand: HedgeOnDemand | undefined;
   readonly budget: Budget | undefined;
   readonly throttle: Throttle | undefined;
   readonly breaker: Breaker | undefined;
@@ -72,6 +76,7 @@ const noPolicy: CallPolicy = {
   isIdempotent: false,
   attemptTimeoutMs: undefined,
   hedge: undefined,
+  hedgeOnDemand: undefined,
   budget: undefined,
   throttle: undefined,
   breaker: undefined,
@@ -96,6 +101,8 @@ export function callPolicies(channel: Channel, given: ClientPolicy | false = {})
   if (attemptTimeoutMs !== undefined && !(attemptTimeoutMs >= 1)) {
     throw new RangeError(`policy.attemptTimeoutMs is ${attemptTimeoutMs}; it must be 1 or more milliseconds`);
   }
+  // Also where no method would use it.
+  if (given.hedge) checkHedgeOptions(given.hedge, "policy.hedge");
   const own = <T, O extends object>(
     part: T | O | false | undefined,
     shared: T,
@@ -115,7 +122,7 @@ export function callPolicies(channel: Channel, given: ClientPolicy | false = {})
     ...retryOf(given, method, channel),
     isIdempotent: method.idempotency !== "unknown",
     attemptTimeoutMs: limitOf(attemptTimeoutMs ?? method.policy.attemptTimeoutMs),
-    hedge: hedgeOf(given, method, channel),
+    ...hedgesOf(given, method, channel),
     budget,
     throttle,
     breaker,
@@ -139,16 +146,56 @@ function retryOf(given: ClientPolicy, method: Method, { platform }: Channel): Pi
   return { retry, codes: codes.length === 0 ? undefined : new Set(codes) };
 }
 
-function hedgeOf(given: ClientPolicy, method: Method, { platform }: Channel): Hedge | undefined {
-  const { hedge: contract } = method.policy;
-  const options =
-    given.hedge ??
-    (contract === undefined
-      ? undefined
-      : { delayMs: contract.delayMs, hedges: contract.maxAttempts > 1 ? contract.maxAttempts - 1 : undefined });
-  const mayHedge = method.kind === "unary" && method.idempotency !== "unknown";
-  if (options === undefined || options === false || !mayHedge) return undefined;
-  return new Hedge({ ...options, budget: false, platform }, "policy.hedge");
+function hedgesOf(
+  given: ClientPolicy,
+  { kind, idempotency, policy, path }: Method,
+  { platform }: Channel,
+): Pick<CallPolicy, "hedge" | "hedgeOnDemand"> {
+  if (kind !== "unary") return { hedge: undefined, hedgeOnDemand: undefined };
+  const { hedge: contract } = policy;
+  const ofContract = contract && { delayMs: contract.delayMs, hedges: contract.maxAttempts || undefined };
+  const options = given.hedge || ofContract;
+  const make = () => {
+    const at = given.hedge ? "policy.hedge" : `${path}: (trunkline.v1.policy).hedge`;
+    return new Hedge({ ...options, budget: false, platform }, at);
+  };
+  const isOn = options !== undefined && given.hedge !== false && idempotency !== "unknown";
+  return isOn
+    ? { hedge: make(), hedgeOnDemand: undefined }
+    : { hedge: undefined, hedgeOnDemand: new HedgeOnDemand(make) };
+}
+
+/** Hedges of a method whose calls are hedged only where one asks. Latencies are observed from the first one that does. */
+export class HedgeOnDemand {
+  /** What was made when a call asked for it first. */
+  made: Hedge | undefined;
+  readonly #make: () => Hedge;
+
+  constructor(make: () => Hedge) {
+    this.#make = make;
+  }
+
+  get(): Hedge {
+    this.made ??= this.#make();
+    return this.made;
+  }
+}
+
+const hedgeOptionNames = ["delayMs", "hedges"];
+
+/** @throws TypeError, RangeError naming the option that is wrong */
+export function checkHedgeOptions(options: ClientHedgeOptions, path: string): void {
+  for (const name of Object.keys(options)) {
+    if (hedgeOptionNames.includes(name)) continue;
+    throw new TypeError(`${path}.${name} is not an option; the options are ${hedgeOptionNames.join(", ")}`);
+  }
+  const { delayMs, hedges } = options;
+  if (delayMs !== undefined && !(delayMs >= 1 && delayMs < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`${path}.delayMs is ${delayMs}; it must be a number of milliseconds from 1`);
+  }
+  if (hedges !== undefined && !(Number.isInteger(hedges) && hedges >= 1 && hedges <= hedgesMax)) {
+    throw new RangeError(`${path}.hedges is ${hedges}; it must be a whole number from 1 to ${hedgesMax}`);
+  }
 }
 
 /** Whether an error is worth another attempt, were there one left. */
