@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { ObservedEvent } from "../../platform/index.ts";
 import { SeededRandom, VirtualClock } from "../../platform/virtual/index.ts";
-import { Balancer, type BalancerEndpoint, type BalancingOptions } from "./balancer.ts";
+import { Balancer, type BalancingOptions } from "./balancer.ts";
+import type { BalancerEndpoint } from "./balancer-endpoint.ts";
 
 interface Rig {
   readonly clock: VirtualClock;
@@ -192,6 +193,7 @@ it("under any lists and outcomes a pick is one of the last list, and only an emp
       key: fc.integer({ min: 0, max: 15 }).map(String),
       weight: fc.oneof(fc.double(), fc.integer({ min: 0, max: 100 })),
       zone: fc.constantFrom("a", "b", undefined),
+      priority: fc.constantFrom(0, 0, 1, 5),
       isReady: fc.boolean(),
     }),
     { maxLength: 20 },

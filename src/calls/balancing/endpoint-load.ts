@@ -99,6 +99,16 @@ export class EndpointLoad {
     return nowMs < this.#penalisedUntilMs;
   }
 
+  /** Under penalty, and failed again after that was known: it was not chance. */
+  isFailing(nowMs: number): boolean {
+    return this.#penaltyMs > this.#limits.penaltyMinMs && this.isPenalised(nowMs);
+  }
+
+  /** When the present penalty ends, unless it fails on; in the past: there is none. */
+  get penalisedUntilMs(): number {
+    return this.#penalisedUntilMs;
+  }
+
   /** Whether an endpoint under penalty is due for the one call that shows if it works again; `true` takes that call. */
   takeTrial(nowMs: number): boolean {
     if (nowMs < this.#trialAtMs || !this.isPenalised(nowMs)) return false;

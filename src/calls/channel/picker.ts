@@ -40,12 +40,13 @@ export class Picker {
 
   /** The endpoints as they are from now on. Objects of endpoints that stay are the same. */
   update(endpoints: readonly Endpoint[]): void {
-    this.#endpoints = endpoints;
+    this.#endpoints = endpoints.toSorted((a, b) => a.resolved.priority - b.resolved.priority);
     const byKey = new Map(endpoints.map(endpoint => [endpoint.key, endpoint]));
     const addresses = endpoints.map(endpoint => ({
       key: endpoint.key,
       weight: endpoint.resolved.weight,
       zone: endpoint.resolved.zone,
+      priority: endpoint.resolved.priority,
       isReady: endpoint.resolved.health === "ready",
       identity: endpoint,
     }));
