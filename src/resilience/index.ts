@@ -22,7 +22,7 @@ export type { Attempt, Machine, PartOptions, Priority, RunOptions, Work } from "
 export { type Admission, type FailureKind, type Outcome, Permit, type PermitOwner } from "./permit.ts";
 export { Policy, type PolicyOptions, policy } from "./policy.ts";
 export { type Pushback, parseGrpcPushback, parseRetryAfter } from "./pushback.ts";
-export { RateLimit, type RateLimitOptions, rateLimit } from "./rate-limit.ts";
+export { RateLimit, type RateLimitOptions, type RateWaitOptions, rateLimit } from "./rate-limit.ts";
 export { isRetryable, Retry, type RetryOptions, retry } from "./retry.ts";
 export { StaleCache, type StaleCacheOptions, staleIfError } from "./stale-cache.ts";
 export { Throttle, type ThrottleOptions, throttle } from "./throttle.ts";

@@ -97,6 +97,11 @@ export const adaptiveLoopDelayMs = 100;
 /** How often the delay of the event loop is looked at. */
 export const adaptiveLoopSampleMs = 50;
 
+/** Longest wait for a turn, where calls may wait: as in a bulkhead. */
+export const rateWaitMs = 5_000;
+/** Calls of one key that wait: a caller that sends more than that ahead of its rate must hear of it. */
+export const rateQueue = 100;
+
 /** Keys that a rate limit remembers: about 1 MiB of memory. Further ones share one allowance. */
 export const rateKeysMax = 10_000;
 
