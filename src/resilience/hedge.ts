@@ -2,7 +2,7 @@ import type { Clock } from "../platform/index.ts";
 import type { Budget, BudgetOptions } from "./budget.ts";
 import { LatencyQuantile } from "./latency-quantile.ts";
 import { hedgeDelayMsMin, hedgeHedges, hedgeMinimumCalls, hedgeQuantile, hedgesMax } from "./limits.ts";
-import { contradiction, count, durationMs, knownOptions, numberOption } from "./options.ts";
+import { booleanOption, contradiction, count, durationMs, knownOptions, numberOption } from "./options.ts";
 import { machineOf, type PartOptions, partOptionNames, type RunOptions, type Work } from "./part.ts";
 import { planOf } from "./plan.ts";
 import { budgetOf } from "./retry.ts";
@@ -63,6 +63,7 @@ export class Hedge {
         throw contradiction(`${path}.${name}`, "means nothing with delayMs, which fixes the delay");
       }
     }
+    booleanOption(`${path}.idempotent`, options.idempotent);
     this.idempotent = options.idempotent;
     this.budget = budgetOf(options.budget, machine, `${path}.budget`);
     this.#latency = new LatencyQuantile(quantile, minimumCalls);

@@ -185,6 +185,20 @@ it("a wrong option is refused with its name", () => {
   );
   assert.throws(() => rig({ ejection: { failureRatio: 2 } }), /balancing\.ejection\.failureRatio is 2/);
   assert.throws(() => rig({ limits: { slowStartMs: Number.NaN } }), /balancing\.limits\.slowStartMs is NaN/);
+  assert.throws(
+    () => rig({ limits: { subsetMax: 0 } }),
+    /balancing\.limits\.subsetMax is 0; it must be a number from 1/,
+  );
+  assert.throws(() => rig({ limits: { latencyDecayMs: 0 } }), /balancing\.limits\.latencyDecayMs is 0/);
+  assert.throws(() => rig({ ejection: { consecutiveFailures: 0 } }), /balancing\.ejection\.consecutiveFailures is 0/);
+  assert.throws(
+    () => rig({ limits: { penaltyMinMs: 60_001 } }),
+    /balancing\.limits\.penaltyMinMs is 60001; it must be at most balancing\.limits\.penaltyMaxMs, 60000/,
+  );
+  assert.throws(
+    () => rig({ ejection: { baseMs: 10, maxMs: 9 } }),
+    /balancing\.ejection\.baseMs is 10; it must be at most/,
+  );
 });
 
 it("under any lists and outcomes a pick is one of the last list, and only an empty list gives none", () => {

@@ -242,7 +242,10 @@ test("mistakes in a request are told before anything is sent", async t => {
   await assert.rejects(inventory.fetch("/", { body: "x" }), TypeError);
   await assert.rejects(inventory.fetch("/", { headers: { "x y": "1" } }), TypeError);
   await assert.rejects(inventory.fetch("/", { timeoutMs: Number.NaN }), /timeoutMs is NaN/);
+  await assert.rejects(inventory.fetch("/", { responseBytesMax: -1 }), /responseBytesMax is -1; it must be 0 or more/);
   assert.throws(() => discover("nowhere"), /target "nowhere"/);
+  assert.throws(() => discover("a:80", { timeoutMs: -1 }), /timeoutMs is -1; it must be 0 or more/);
+  assert.throws(() => discover("a:80", { responseBytesMax: Number.NaN }), /responseBytesMax is NaN/);
   const seen = await (await inventory.fetch("//evil.example/x")).text();
   assert.equal(seen, "");
 });

@@ -62,9 +62,10 @@ export class DiscoveredService implements AsyncDisposable {
   readonly #channel: Channel;
   readonly #options: DiscoverOptions;
 
-  /** @throws TypeError for a target that does not parse */
+  /** @throws TypeError for a target that does not parse, and for impossible limits */
   constructor(target: string, options: DiscoverOptions = {}) {
     const httpVersion = options.httpVersion ?? "auto";
+    checkLimits(options);
     this.#options = options;
     this.#channel = new Channel(target, {
       protocol: "connect",
@@ -148,6 +149,14 @@ export class DiscoveredService implements AsyncDisposable {
   }
 }
 
+/** @throws TypeError naming the option, of the service or of one call */
+function checkLimits(options: Pick<FetchInit, "timeoutMs" | "responseBytesMax">): void {
+  for (const name of ["timeoutMs", "responseBytesMax"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(value >= 0)) throw new TypeError(`${name} is ${value}; it must be 0 or more`);
+  }
+}
+
 /**
  * `Retry-After` (RFC 9110, section 10.2.3) in milliseconds; −1: not at all. A date counts from the answer's own `Date`, where it
  * has one: clocks differ.
@@ -175,8 +184,8 @@ class Deadline {
     this.#channel = channel;
     this.#request = request;
     this.#responseBytesMax = init.responseBytesMax ?? options.responseBytesMax ?? responseBytesMax;
+    checkLimits(init);
     const timeoutMs = init.timeoutMs ?? options.timeoutMs ?? fetchTimeoutMs;
-    if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs is ${timeoutMs}; it must be 0 or more`);
     const grantedMs = Math.min(timeoutMs, options.timeLeftMs?.() ?? Number.POSITIVE_INFINITY);
     const { clock } = options.platform ?? systemPlatform;
     const what = `${request.method} ${request.path.value} at ${channel.target}`;

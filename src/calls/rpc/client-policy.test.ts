@@ -232,6 +232,15 @@ describe("a hedge that a call asks for", () => {
     }
   });
 
+  test("that would come after the attempt is given up is an error of the client", async t => {
+    const { client } = await world(t, {}, slowOnce);
+    assert.throws(
+      () => client({ attemptTimeoutMs: 50, hedge: { delayMs: 50 } }),
+      /policy\.hedge\.delayMs is 50; it must be below policy\.attemptTimeoutMs, 50/,
+    );
+    assert.ok(client({ attemptTimeoutMs: 50, hedge: { delayMs: 49 } }));
+  });
+
   test("is paid from the budget, and leaves nothing behind", async t => {
     const { client, channel, outcome, arrivedMs } = await world(t, {}, () => 100);
     const one = client({ budget: { ratio: 0, reservePerSecond: 0.2 } });

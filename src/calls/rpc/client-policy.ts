@@ -101,8 +101,16 @@ export function callPolicies(channel: Channel, given: ClientPolicy | false = {})
   if (attemptTimeoutMs !== undefined && !(attemptTimeoutMs >= 1)) {
     throw new RangeError(`policy.attemptTimeoutMs is ${attemptTimeoutMs}; it must be 1 or more milliseconds`);
   }
-  // Also where no method would use it.
-  if (given.hedge) checkHedgeOptions(given.hedge, "policy.hedge");
+  if (given.hedge) {
+    // Also where no method would use it.
+    checkHedgeOptions(given.hedge, "policy.hedge");
+    const { delayMs = 0 } = given.hedge;
+    if (attemptTimeoutMs !== undefined && delayMs >= attemptTimeoutMs) {
+      throw new RangeError(
+        `policy.hedge.delayMs is ${delayMs}; it must be below policy.attemptTimeoutMs, ${attemptTimeoutMs}, after which the slow attempt is given up`,
+      );
+    }
+  }
   const own = <T, O extends object>(
     part: T | O | false | undefined,
     shared: T,
