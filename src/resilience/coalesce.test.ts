@@ -68,6 +68,22 @@ test("a caller's deadline ends its own wait; the read goes on for the others, wi
   assert.equal(await patient, "late");
 });
 
+test("whoever comes while a read is being aborted does not join it", async () => {
+  const { platform, shared, reads, read } = rig();
+  const controller = new AbortController();
+  const left = shared.run(read("a"), { key: "a", signal: controller.signal }).catch((error: unknown) => error);
+  let next: Promise<string> | undefined;
+  reads[0]?.signal.addEventListener("abort", () => {
+    next = shared.run(read("a"), { key: "a" });
+  });
+  controller.abort(new Error("left"));
+  await left;
+  await platform.clock.settle();
+  assert.equal(reads.length, 2);
+  reads[1]?.end("anew");
+  assert.equal(await next, "anew");
+});
+
 test("in a policy the guards are the read's, once for all callers", async () => {
   const { platform, reads, read } = rig();
   const guarded = policy({ coalesce: {}, bulkhead: { concurrent: 1, queue: 0 }, timeoutMs: 500, platform });

@@ -112,6 +112,23 @@ describe("priorities", () => {
     assert.match(more(90, but("a")).replace(/a/, ""), /^b+$/);
   });
 
+  it("where nothing works, neither the best nor the last priority is asked if another failed less", () => {
+    const { balancer, pick } = rig({ a: 0, b: 1, c: 2 });
+    for (const [key, times] of [
+      ["c", 4],
+      ["b", 2],
+      ["a", 4],
+    ] as const) {
+      const endpoint = balancer.get(key);
+      assert(endpoint !== undefined);
+      for (let time = 0; time < times; time++) {
+        endpoint.load.begun();
+        balancer.failed(endpoint, 0);
+      }
+    }
+    assert.equal(pick().key, "b");
+  });
+
   it("one endpoint of each priority is never ejected, so that its trials go on", () => {
     const { calls, state } = rig({ a: 0, b: 0, c: 1 });
     calls(3_000, but("a", "b"));
