@@ -16,7 +16,7 @@ const exempt: readonly RegExp[] = [
   /^src\/platform\//,
   /^src\/simulation\//,
   /\/gen\//,
-  /^examples\/shop\/src\/(start|service-process)\.ts$/,
+  /^examples\/shop\/src\/(start|processes\/service-process)\.ts$/,
 ];
 const mayReadEnvironment: readonly RegExp[] = [/^src\/cli\//, /^examples\//];
 

@@ -3,8 +3,8 @@ import { join } from "node:path";
 
 const outcomeFile = join(import.meta.dirname, "../node_modules/.trunkline-provisioned.json");
 
-/** A program that a test needs, or the reason why the test is skipped. */
-export type Provisioned = { readonly path: string } | { readonly reason: string };
+/** A program that a test needs, a server that the environment names, or the reason why the test is skipped. */
+export type Provisioned = { readonly path: string } | { readonly address: string } | { readonly reason: string };
 
 /** What `scripts/provision.mjs`, which runs before `npm test`, found. */
 export function provisioned(name: string): Provisioned {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { discover, resolve, ServiceDiscoveryError } from "../../src/exports/discovery.ts";
-import { debianProgram } from "./debian.ts";
+import { debianProgram } from "../debian.ts";
 import { Dnsmasq, freeUdpPort } from "./dnsmasq.ts";
 import { Load, startServer } from "./load.ts";
 import { Verdicts } from "./verdicts.ts";

@@ -1,8 +1,9 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { debianProgram } from "../debian.ts";
 
 /** A proxy of other people in front of a server of ours. */
 export interface FrontProxy {
@@ -11,7 +12,7 @@ export interface FrontProxy {
   stop(): void;
 }
 
-/** Starts nginx and haproxy in front of `backendPort`; those that are missing and cannot be installed are named. */
+/** Starts nginx and haproxy in front of `backendPort`; `missing` says of each that cannot be installed how to. */
 export async function startProxies(backendPort: number): Promise<{ proxies: FrontProxy[]; missing: string[] }> {
   const proxies: FrontProxy[] = [];
   const missing: string[] = [];
@@ -19,37 +20,19 @@ export async function startProxies(backendPort: number): Promise<{ proxies: Fron
     ["nginx", startNginx],
     ["haproxy", startHaproxy],
   ] as const) {
-    if (isInstalled(name) || install(name)) proxies.push(await start(backendPort));
-    else missing.push(name);
+    let program: string;
+    try {
+      program = debianProgram(name, name);
+    } catch (error) {
+      missing.push((error as Error).message);
+      continue;
+    }
+    proxies.push(await start(program, backendPort));
   }
   return { proxies, missing };
 }
 
-function isInstalled(name: string): boolean {
-  try {
-    execFileSync("sh", ["-c", `command -v ${name} || test -x /usr/sbin/${name}`], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Debian's package, when we are root. */
-function install(name: string): boolean {
-  if (process.getuid?.() !== 0) return false;
-  process.stdout.write(`installing ${name}\n`);
-  try {
-    execFileSync("apt-get", ["install", "-y", "--no-install-recommends", name], {
-      stdio: "ignore",
-      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    });
-    return isInstalled(name);
-  } catch {
-    return false;
-  }
-}
-
-async function startNginx(backendPort: number): Promise<FrontProxy> {
+async function startNginx(program: string, backendPort: number): Promise<FrontProxy> {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-nginx-"));
   const port = await freePort();
   const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
@@ -79,11 +62,11 @@ http {
 }
 `,
   );
-  const child = spawn("nginx", ["-p", folder, "-c", join(folder, "nginx.conf")], childOptions());
+  const child = spawn(program, ["-p", folder, "-c", join(folder, "nginx.conf")], { stdio: "ignore" });
   return running("nginx", port, child, folder);
 }
 
-async function startHaproxy(backendPort: number): Promise<FrontProxy> {
+async function startHaproxy(program: string, backendPort: number): Promise<FrontProxy> {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-haproxy-"));
   const port = await freePort();
   writeFileSync(
@@ -104,12 +87,8 @@ backend back
   server ours 127.0.0.1:${backendPort}
 `,
   );
-  const child = spawn("haproxy", ["-db", "-f", join(folder, "haproxy.cfg")], childOptions());
+  const child = spawn(program, ["-db", "-f", join(folder, "haproxy.cfg")], { stdio: "ignore" });
   return running("haproxy", port, child, folder);
-}
-
-function childOptions(): { stdio: "ignore"; env: NodeJS.ProcessEnv } {
-  return { stdio: "ignore", env: { ...process.env, PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` } };
 }
 
 async function running(name: string, port: number, child: ChildProcess, folder: string): Promise<FrontProxy> {

@@ -36,11 +36,8 @@ try {
   for (const proxy of proxies) proxy.stop();
   await backend.close();
 }
-for (const name of missing) {
-  const line = `${name} is missing and could not be installed (Debian package ${name}, needs root)`;
-  if (process.env.CI === "true") failures.push(line);
-  else say(`skipped: ${line}`);
-}
+// What a proxy makes of the rows is a part of the judgement: without it there is none.
+failures.push(...missing);
 for (const failure of failures) say(`FAILED ${failure}`);
 say(`${passed} passed, ${failures.length} failed`);
 process.exitCode = failures.length === 0 ? 0 : 1;

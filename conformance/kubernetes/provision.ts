@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, rmSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
-import { debianProgram } from "../dns/debian.ts";
+import { debianProgram } from "../debian.ts";
 
 const tools = path.join(import.meta.dirname, "../.tools");
 const goPackage = "k8s.io/kubernetes/cmd/kube-apiserver";

@@ -1,9 +1,9 @@
 import { createServer, idempotency, implement, memoryIdempotencyStore, RpcError, type Server } from "trunkline";
-import { customerHandlers } from "../../examples/shop/src/customer-service.ts";
+import { customerHandlers } from "../../examples/shop/src/customers/customer-service.ts";
 import { CustomerService } from "../../examples/shop/src/gen/customer/customer_pb.ts";
 import { OrderService } from "../../examples/shop/src/gen/order/order_pb.ts";
-import { orderHandlers } from "../../examples/shop/src/order-service.ts";
-import { OrderStore } from "../../examples/shop/src/order-store.ts";
+import { orderHandlers } from "../../examples/shop/src/orders/order-service.ts";
+import { OrderStore } from "../../examples/shop/src/orders/order-store.ts";
 import { Streams, Things } from "../../test/gen/transcoding/v1/transcoding_pb.ts";
 
 /** What is judged: each service of the shop, and one with every kind of stream and rule. */

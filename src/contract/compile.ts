@@ -10,6 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type Duration, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type ErrorCode, errorCodes, isErrorCode } from "../errors/index.ts";
+import type { Priority } from "../platform/index.ts";
 import { binaryCodec, type JsonDialect, jsonCodec } from "./codec/index.ts";
 import { ContractError } from "./contract-error.ts";
 import { http as httpOption } from "./gen/google/api/annotations_pb.ts";
@@ -32,7 +33,6 @@ import type {
   MessageCodecs,
   Method,
   MethodPolicy,
-  Priority,
   RestOptions,
   Service,
 } from "./method.ts";

@@ -3,10 +3,12 @@
  * options into plain data, and the codecs in `codec/`. Imports only `errors` and `platform`. Generated messages live in
  * `gen/` (made by `npm run generate`). Start at `method.ts`; `compile.ts` builds it.
  */
+export type { Priority } from "../platform/index.ts";
 export type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
 export { binaryCodec, CodecError, enumSpellings, hasDuplicateMembers, jsonCodec } from "./codec/index.ts";
 export { compileService, registryOf } from "./compile.ts";
 export { ContractError } from "./contract-error.ts";
+export { compileEvent, type EventContract, isEvent } from "./event.ts";
 export {
   type AuthOptions,
   type CallKind,
@@ -15,7 +17,6 @@ export {
   type MessageCodecs,
   type Method,
   type MethodPolicy,
-  type Priority,
   type RestOptions,
   requestIsStream,
   responseIsStream,

@@ -1,5 +1,6 @@
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
 import type { ErrorCode } from "../errors/index.ts";
+import type { Priority } from "../platform/index.ts";
 import type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
 
 /** The four kinds of call: which side sends one message and which a stream. */
@@ -10,8 +11,6 @@ export type CallKind = "unary" | "server_streaming" | "client_streaming" | "bidi
  * (retries), `unknown` is sent at most once unless the peer certainly did not act on it.
  */
 export type Idempotency = "unknown" | "no_side_effects" | "idempotent";
-
-export type Priority = "critical" | "default" | "sheddable";
 
 /** The codecs of one message type; compiled on first use. */
 export interface MessageCodecs {

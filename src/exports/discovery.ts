@@ -1,7 +1,6 @@
 /** `trunkline/discovery`: plain HTTP services behind targets, and the endpoints that targets stand for. */
 import { type DiscoveredService, type DiscoverOptions, discover as discoverIn } from "../calls/channel/index.ts";
-import { currentCall } from "../calls/rpc/index.ts";
-import { contextValue } from "../platform/index.ts";
+import { contextValue, currentWork } from "../platform/index.ts";
 
 export type { EndpointView } from "../calls/channel/index.ts";
 export { type FetchInit, type PolicyRunner, type ResolveOptions, resolve } from "../calls/channel/index.ts";
@@ -25,5 +24,5 @@ export type { DiscoveredService, DiscoverOptions };
  * @throws TypeError for a target that does not parse
  */
 export function discover(target: string, options: DiscoverOptions = {}): DiscoveredService {
-  return discoverIn(target, { timeLeftMs: () => contextValue(currentCall)?.timeLeftMs, ...options });
+  return discoverIn(target, { timeLeftMs: () => contextValue(currentWork)?.timeLeftMs, ...options });
 }

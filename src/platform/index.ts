@@ -42,6 +42,7 @@ export {
 export { type ObservedEvent, type Observer, silentObserver } from "./observer.ts";
 export type { Platform } from "./platform.ts";
 export type { Random } from "./random.ts";
+export { isBusy, sqliteTransaction, whenFree } from "./sqlite.ts";
 export {
   cryptoModule,
   isWorkerProcess,
@@ -51,3 +52,4 @@ export {
   WorkerCrew,
   type WorkerEnded,
 } from "./system/index.ts";
+export { currentWork, type Priority, type TraceContext, traceOf, type Work } from "./work.ts";

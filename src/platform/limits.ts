@@ -23,3 +23,6 @@ export const dnsTimeoutMs = 2_000;
 
 /** The machine's table of hosts is read up to this size; those that block advertisements have some megabytes. */
 export const hostsFileBytesMax = 16 * 1_048_576;
+
+/** The longest pause between two tries of a SQLite transaction that another connection is in the way of; the first is a 32nd of it. */
+export const sqlitePauseMs = 32;

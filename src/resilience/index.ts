@@ -7,7 +7,7 @@
  */
 export { RejectedError, Rejection, type RejectionReason } from "../errors/index.ts";
 export { AdaptiveLimit, type AdaptiveLimitOptions, adaptiveLimit } from "./adaptive-limit.ts";
-export type { Jitter } from "./backoff.ts";
+export { type Backoff, backoffDelayMs, type Jitter } from "./backoff.ts";
 export { Breaker, type BreakerChange, type BreakerOptions, type BreakerState, breaker } from "./breaker.ts";
 export { Budget, type BudgetOptions, budget } from "./budget.ts";
 export { Bulkhead, type BulkheadOptions, bulkhead } from "./bulkhead.ts";
@@ -28,4 +28,5 @@ export { StaleCache, type StaleCacheOptions, staleIfError } from "./stale-cache.
 export { Throttle, type ThrottleOptions, throttle } from "./throttle.ts";
 export { hopDeadline, withTimeout } from "./timeout.ts";
 export { TimeoutError } from "./timeout-error.ts";
+export { type Timed, TimeoutQueue } from "./timeout-queue.ts";
 export { Waiter } from "./waiter.ts";

@@ -112,6 +112,16 @@ export const throttleWindowBuckets = 24;
 export const throttleFactor = 2;
 /** Requests in the window below which nothing is throttled. */
 export const throttleMinimumRequests = 20;
+/**
+ * However much is throttled, one request in this time is sent, in milliseconds. By the book's rule alone a target that has
+ * accepted nothing in the window gets one request in two minutes, at any rate of calls, and is not found well again for many.
+ */
+export const throttleTrialMs = 1_000;
+/**
+ * So many accepts in a row, and nothing is throttled until the next rejection. At the rule's balance every second request is
+ * rejected: there one in a thousand is followed by as many accepts.
+ */
+export const throttleRecoveredAccepts = 10;
 
 // ── cache, coalescing ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,6 +25,35 @@ test("a target that refuses most gets little more than twice of what it accepts"
   assert.equal(polite.probability(), 0);
 });
 
+test("a target that accepted nothing for minutes is tried once a second, and gets everything ten accepts after it is well", () => {
+  const platform = virtualPlatform();
+  const { clock } = platform;
+  const polite = throttle({ platform });
+  let isWell = false;
+  const sentIn = (seconds: number) => {
+    let sent = 0;
+    for (let n = 0; n < seconds * 100; n++) {
+      clock.advanceSync(10);
+      const admission = polite.acquire();
+      if (admission.rejected) continue;
+      sent++;
+      if (isWell) admission.success();
+      else admission.failure("overload");
+    }
+    return sent;
+  };
+  sentIn(180);
+  const tried = sentIn(60);
+  assert(tried >= 59 && tried <= 65, `${tried} in a minute`);
+  isWell = true;
+  sentIn(11);
+  assert.equal(sentIn(10), 1_000);
+  assert(polite.probability() > 0.5, "though the window remembers");
+  isWell = false;
+  const believed = sentIn(10);
+  assert(believed <= 250, `${believed} of 1,000 after the next rejection`);
+});
+
 test("errors of the application are accepts; refusals, time-outs and unreachable targets are not", async () => {
   const platform = virtualPlatform();
   const polite = throttle({ platform });

@@ -1,6 +1,13 @@
 import { Rejection } from "../errors/index.ts";
 import type { Clock, Random } from "../platform/index.ts";
-import { throttleFactor, throttleMinimumRequests, throttleWindowBuckets, throttleWindowMs } from "./limits.ts";
+import {
+  throttleFactor,
+  throttleMinimumRequests,
+  throttleRecoveredAccepts,
+  throttleTrialMs,
+  throttleWindowBuckets,
+  throttleWindowMs,
+} from "./limits.ts";
 import { count, durationMs, knownOptions, numberOption } from "./options.ts";
 import { machineOf, type PartOptions, partOptionNames, type RunOptions, type Work } from "./part.ts";
 import { type Admission, type FailureKind, type Outcome, Permit, type PermitOwner } from "./permit.ts";
@@ -25,6 +32,10 @@ const accepts = 1;
  *
  * An accept is an answer that is no rejection for overload: a success, and any error that came from the application. No
  * answer (time-out, unreachable) and `resource_exhausted` are none.
+ *
+ * The rule remembers for as long as its window what was not accepted, and counts what it rejects itself. So that a target
+ * which is well again is found so, one request a second is sent whatever the rule says, and accepts in a row end the
+ * throttling until the next rejection.
  */
 export class Throttle implements PermitOwner {
   readonly #clock: Clock;
@@ -32,6 +43,9 @@ export class Throttle implements PermitOwner {
   readonly #factor: number;
   readonly #minimumRequests: number;
   readonly #window: SlidingWindow;
+  #sentAtMs = Number.NEGATIVE_INFINITY;
+  /** Since the last request that was not accepted. */
+  #acceptsInRow = 0;
   readonly #alone;
 
   /** @throws TypeError, RangeError when an option is wrong */
@@ -66,10 +80,12 @@ export class Throttle implements PermitOwner {
    */
   acquire(nowMs = this.#clock.now()): Admission {
     const probability = this.probability(nowMs);
-    if (probability > 0 && this.#random.next() < probability) {
+    const mayReject = probability > 0 && this.#acceptsInRow < throttleRecoveredAccepts;
+    if (mayReject && nowMs - this.#sentAtMs < throttleTrialMs && this.#random.next() < probability) {
       this.#window.add(nowMs, requests);
       return new Rejection("throttled");
     }
+    this.#sentAtMs = nowMs;
     return new Permit(this, 0, nowMs);
   }
 
@@ -83,7 +99,10 @@ export class Throttle implements PermitOwner {
     if (outcome === "ignore") return;
     const nowMs = Number.isNaN(latencyMs) ? this.#clock.now() : permit.admittedAtMs + latencyMs;
     this.#window.add(nowMs, requests);
-    if (outcome === "success" || kind === "error") this.#window.add(nowMs, accepts);
+    if (outcome === "success" || kind === "error") {
+      this.#window.add(nowMs, accepts);
+      this.#acceptsInRow++;
+    } else this.#acceptsInRow = 0;
   }
 }
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { runShop } from "./black-box/running-shop.ts";
 import type { Figures, Target } from "./chaos/figures.ts";
-import { runShop } from "./running-shop.ts";
-import { portOf } from "./services.ts";
+import { portOf } from "./processes/services.ts";
 
 const offset = -26_000;
 

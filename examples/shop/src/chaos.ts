@@ -6,10 +6,10 @@ import { parseArgs } from "node:util";
 import { systemPlatform } from "trunkline";
 import { areMet, asJson, asText } from "./chaos/report.ts";
 import { runChaos } from "./chaos/run.ts";
-import { isPortTaken } from "./port-check.ts";
-import { parsePortOffset, portOf } from "./services.ts";
-import { stateFolder } from "./state.ts";
-import { Supervisor } from "./supervisor.ts";
+import { isPortTaken } from "./processes/port-check.ts";
+import { parsePortOffset, portOf } from "./processes/services.ts";
+import { stateFolder } from "./processes/state.ts";
+import { Supervisor } from "./processes/supervisor.ts";
 
 const secondsDefault = 30;
 /** Away from a shop that runs, and below the ports that systems give to connections. */

@@ -14,16 +14,16 @@ import {
   implement,
   type ReadinessCheck,
 } from "trunkline";
-import { customerHandlers } from "./customer-service.ts";
-import { customerTarget } from "./discovery.ts";
+import { customerHandlers } from "./customers/customer-service.ts";
 import { CustomerService } from "./gen/customer/customer_pb.ts";
 import { OrderService } from "./gen/order/order_pb.ts";
-import { orderHandlers } from "./order-service.ts";
-import { OrderStore } from "./order-store.ts";
-import { openRequestKeys } from "./request-keys.ts";
-import { requestTally } from "./request-tally.ts";
-import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./services.ts";
-import { stateFolder } from "./state.ts";
+import { orderHandlers } from "./orders/order-service.ts";
+import { OrderStore } from "./orders/order-store.ts";
+import { openRequestKeys } from "./orders/request-keys.ts";
+import { customerTarget } from "./processes/discovery.ts";
+import { requestTally } from "./processes/request-tally.ts";
+import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./processes/services.ts";
+import { stateFolder } from "./processes/state.ts";
 
 const drainTimeoutMs = 10_000;
 /**

@@ -2,12 +2,12 @@
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createChannel } from "trunkline";
-import { customerTarget } from "./discovery.ts";
-import { isPortTaken } from "./port-check.ts";
-import { parseReplicas } from "./replicas.ts";
-import { parsePortOffset, parseServiceName, portOf, type ServiceName, services } from "./services.ts";
-import { stateFolder } from "./state.ts";
-import { Supervisor } from "./supervisor.ts";
+import { customerTarget } from "./processes/discovery.ts";
+import { isPortTaken } from "./processes/port-check.ts";
+import { parseReplicas } from "./processes/replicas.ts";
+import { parsePortOffset, parseServiceName, portOf, type ServiceName, services } from "./processes/services.ts";
+import { stateFolder } from "./processes/state.ts";
+import { Supervisor } from "./processes/supervisor.ts";
 
 const usage = `npm start -- [options]
 

@@ -14,7 +14,7 @@ import { Outlier } from "./outlier.ts";
 import { type BalancingRule, type Picker, type PickHint, pickers } from "./pickers/index.ts";
 import { anotherOf, type Level, levelInUse, levelsOf, mayTakeCalls } from "./priorities.ts";
 import { subset } from "./subset.ts";
-import { splitByZone } from "./zones.ts";
+import { localShareOf, reviewAtMs, splitByZone, type ZoneSplit } from "./zones.ts";
 
 /** How calls are spread over the endpoints of a target. */
 export interface BalancingOptions {
@@ -70,7 +70,10 @@ export class Balancer<T> {
   #trials = 0;
   #local: Picker<BalancerEndpoint<T>> | undefined;
   #remote: Picker<BalancerEndpoint<T>> | undefined;
+  #split: ZoneSplit<BalancerEndpoint<T>> = { local: [], remote: [], zones: 1 };
   #localShare = 0;
+  /** When the share must be reckoned anew. */
+  #reviewAtMs = Number.POSITIVE_INFINITY;
   #isPanicking = false;
   #nextReturnMs = Number.POSITIVE_INFINITY;
 
@@ -151,7 +154,11 @@ export class Balancer<T> {
   ): BalancerEndpoint<T> | undefined {
     if (nowMs >= this.#nextReturnMs) this.#refresh(nowMs);
     if (this.#level > 0 && nowMs >= this.#trialAtMs) {
-      const trial = this.#trial(hint?.avoid, nowMs);
+      const trial = this.#tryBetterLevel(hint?.avoid, nowMs);
+      if (trial !== undefined) return trial;
+    }
+    if (nowMs >= this.#reviewAtMs) {
+      const trial = this.#review(nowMs, hint?.avoid);
       if (trial !== undefined) return trial;
     }
     const picked = this.#pickInLevel(hint, nowMs);
@@ -161,12 +168,11 @@ export class Balancer<T> {
 
   #pickInLevel(hint: PickHint<BalancerEndpoint<T>> | undefined, nowMs: number): BalancerEndpoint<T> | undefined {
     const local = this.#local;
-    const staysLocal = local !== undefined && (this.#localShare >= 1 || this.#context.random.next() < this.#localShare);
-    return (staysLocal ? local : (this.#remote ?? local))?.pick(nowMs, hint);
+    return (local !== undefined && this.#staysLocal(hint) ? local : (this.#remote ?? local))?.pick(nowMs, hint);
   }
 
   /** While a worse priority takes the calls, the endpoints of the better ones are tried in turn. */
-  #trial(avoid: BalancerEndpoint<T> | undefined, nowMs: number): BalancerEndpoint<T> | undefined {
+  #tryBetterLevel(avoid: BalancerEndpoint<T> | undefined, nowMs: number): BalancerEndpoint<T> | undefined {
     this.#trialAtMs = nowMs + this.#limits.trialIntervalMs;
     const betterLevels = this.#level;
     for (let tries = 0; tries < betterLevels; tries++) {
@@ -187,9 +193,23 @@ export class Balancer<T> {
     return avoid;
   }
 
-  succeeded(endpoint: BalancerEndpoint<T>, latencyMs: number, nowMs: number = this.#context.clock.now()): void {
+  #staysLocal(hint: PickHint<BalancerEndpoint<T>> | undefined): boolean {
+    // What an attempt here failed of may be the whole zone's.
+    const { avoid } = hint ?? {};
+    if (avoid !== undefined && avoid.zone === this.#zone) return false;
+    return this.#localShare >= 1 || this.#context.random.next() < this.#localShare;
+  }
+
+  /** @param latencyMs `undefined`: how long the call took says nothing of the endpoint */
+  succeeded(
+    endpoint: BalancerEndpoint<T>,
+    latencyMs: number | undefined,
+    nowMs: number = this.#context.clock.now(),
+  ): void {
     const wasFailing = this.#levels.length > 1 && endpoint.load.isFailing(nowMs);
+    const wasPenalised = endpoint.load.isPenalised(nowMs);
     endpoint.load.succeeded(nowMs, latencyMs);
+    if (wasPenalised) this.#reckonShare(nowMs);
     if (this.#ejection !== undefined) endpoint.outlier.succeeded(nowMs);
     if (wasFailing) this.#changeLevel(nowMs);
   }
@@ -206,7 +226,9 @@ export class Balancer<T> {
     cause?: unknown,
     nowMs: number = this.#context.clock.now(),
   ): void {
-    if (!endpoint.load.failed(nowMs, latencyMs, pushbackMs, cause)) return;
+    const counts = endpoint.load.failed(nowMs, latencyMs, pushbackMs, cause);
+    this.#reckonShare(nowMs);
+    if (!counts) return;
     // One that has left the list is left out already.
     if (this.#endpoints.get(endpoint.key) !== endpoint) return;
     if (this.#levels.length > 1) this.#changeLevel(nowMs);
@@ -297,13 +319,25 @@ export class Balancer<T> {
       this.#observer.emit(event);
     }
     if (isPanicking) usable = [...used];
-    const { local, remote, localShare } =
-      this.#rule === "ring_hash"
-        ? { local: [], remote: usable, localShare: 0 } // a key's endpoint must not depend on who calls
-        : splitByZone(this.#zone, used, usable);
-    this.#localShare = localShare;
-    this.#local = this.#picker(local);
-    this.#remote = this.#picker(remote);
+    this.#reviewAtMs = Number.POSITIVE_INFINITY;
+    // A key's endpoint must not depend on who calls.
+    this.#split = splitByZone(this.#rule === "ring_hash" ? undefined : this.#zone, used, usable);
+    this.#local = this.#picker(this.#split.local);
+    this.#remote = this.#picker(this.#split.remote);
+    this.#reckonShare(nowMs);
+  }
+
+  #reckonShare(nowMs: number): void {
+    if (this.#local === undefined) return;
+    this.#localShare = localShareOf(this.#split, nowMs);
+    this.#reviewAtMs = reviewAtMs(this.#split, nowMs);
+  }
+
+  /** An endpoint of the zone that is due for a trial call: others may not go there at all. */
+  #review(nowMs: number, avoid: BalancerEndpoint<T> | undefined): BalancerEndpoint<T> | undefined {
+    const trial = this.#split.local.find(endpoint => endpoint !== avoid && endpoint.load.takeTrial(nowMs));
+    this.#reckonShare(nowMs);
+    return trial;
   }
 
   #picker(endpoints: readonly BalancerEndpoint<T>[]): Picker<BalancerEndpoint<T>> | undefined {

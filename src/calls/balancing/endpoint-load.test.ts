@@ -33,6 +33,33 @@ it("an idle endpoint's bad memory fades", () => {
   assert(load.costMs(30_000) < 60);
 });
 
+it("a call that nobody waits for any more took as long as it was waited for, at least", () => {
+  const load = settledLoad();
+  const giveUp = (nowMs: number, waitedMs: number) => {
+    load.begun();
+    load.unanswered(nowMs, waitedMs);
+  };
+  succeed(load, 0, 10);
+  giveUp(0, 3);
+  assert.equal(load.costMs(0), 10, "less than is known says nothing");
+  giveUp(0, 40);
+  assert.equal(load.costMs(0), 40);
+  assert.equal(load.pending, 0);
+  // What is known fades; then it is more again.
+  giveUp(30_000, 20);
+  assert.equal(load.costMs(30_000), 20);
+});
+
+it("a success that says nothing of the speed ends a penalty and leaves the latency as it is", () => {
+  const load = settledLoad();
+  succeed(load, 0, 10);
+  fail(load, 0);
+  load.begun();
+  load.succeeded(0, undefined);
+  assert.equal(load.isPenalised(0), false);
+  assert(load.costMs(0) < 12, String(load.costMs(0)));
+});
+
 it("nothing is known of an endpoint before its first answer", () => {
   assert(settledLoad().costMs(0) < 0);
 });

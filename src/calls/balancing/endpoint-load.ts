@@ -46,13 +46,27 @@ export class EndpointLoad {
     this.pending--;
   }
 
-  succeeded(nowMs: number, latencyMs: number): void {
+  /**
+   * Nobody waits for the call any more, because its caller gave up or another attempt was faster. It would have taken longer
+   * than this, which matters where it is more than what is known: a host that stands still would otherwise look as fast as
+   * before it did, for as long as nobody waits for it to the end.
+   */
+  unanswered(nowMs: number, waitedMs: number): void {
+    this.pending--;
+    if (waitedMs <= this.#costMs * keptAfter(nowMs - this.#stampMs, this.#limits.latencyDecayMs)) return;
+    this.#costMs = waitedMs;
+    this.#stampMs = nowMs;
+  }
+
+  /** @param latencyMs `undefined`: how long the call took says nothing of the endpoint */
+  succeeded(nowMs: number, latencyMs: number | undefined): void {
     this.pending--;
     this.#penaltyMs = 0;
     this.#penalisedUntilMs = 0;
     this.#pushbackMs = 0;
     this.#lastCause = undefined;
     this.#countFailing(nowMs, 0);
+    if (latencyMs === undefined) return;
     const latency = Math.max(latencyMs, 0);
     if (latency > this.#costMs) {
       this.#costMs = latency;
@@ -104,9 +118,14 @@ export class EndpointLoad {
     return this.#penaltyMs > this.#limits.penaltyMinMs && this.isPenalised(nowMs);
   }
 
-  /** When the present penalty ends, unless it fails on; in the past: there is none. */
+  /** When the present penalty lapses, on the monotonic clock. */
   get penalisedUntilMs(): number {
     return this.#penalisedUntilMs;
+  }
+
+  /** When the endpoint is due for a trial call, while it is under penalty. */
+  get trialAtMs(): number {
+    return this.#trialAtMs;
   }
 
   /** Whether an endpoint under penalty is due for the one call that shows if it works again; `true` takes that call. */

@@ -59,6 +59,9 @@ export const weightMax = 1_000_000_000;
 /** Share of its weight that an endpoint begins with in its slow start. */
 export const slowStartShareMin = 0.1;
 
+/** While endpoints are new, how often it is reckoned what a zone can bear, in milliseconds: a hundredth of their slow start. */
+export const zoneReviewMs = 100;
+
 /** Where 0 would mean that nothing is used, or that everything is left out. */
 const leastOf: Readonly<Record<string, number>> = { latencyDecayMs: 1, subsetMax: 1, consecutiveFailures: 1 };
 

@@ -187,3 +187,21 @@ test("calls that wait for the first resolution are bounded", async t => {
   await platform.clock.advance(1_100);
   await Promise.all(waiting);
 });
+
+test("calls that are given up while they wait for the first resolution make place for others", async t => {
+  const { platform, dns, channel, client } = world(t);
+  dns.delayMs = 1_000;
+  const controller = new AbortController();
+  const calls = Promise.allSettled(
+    Array.from({ length: 1_024 }, () => client.check({}, { signal: controller.signal })),
+  );
+  const oneMore = channel.resolved(controller.signal);
+  controller.abort(new Error("no longer wanted"));
+  await assert.rejects(oneMore, /1024 calls wait for orders:80/);
+  await assert.rejects(channel.resolved(controller.signal), /no longer wanted/);
+  for (const call of await calls) assert.ok(call.status === "rejected" && isRpcError(call.reason, "cancelled"));
+  const others = Array.from({ length: 1_024 }, () => channel.resolved());
+  dns.set("orders", ["10.0.0.1"]);
+  await platform.clock.advance(1_100);
+  await Promise.all(others);
+});

@@ -74,7 +74,7 @@ export class Channel implements AsyncDisposable {
   #isResolved = false;
   #guards: TargetGuards | undefined;
   /** Calls that wait for the first endpoints. */
-  #waiting: { resolve(): void; reject(error: unknown): void }[] = [];
+  #waiting = new Set<{ resolve(): void; reject(error: unknown): void }>();
 
   /** @throws TypeError for a target that does not parse, for gRPC over HTTP/1.1 */
   constructor(target: string, options: ChannelOptions = {}) {
@@ -119,10 +119,12 @@ export class Channel implements AsyncDisposable {
 
   /**
    * Resolves when there are endpoints to pick from.
+   * @param signal gives the wait up
    * @throws (rejects) ServiceDiscoveryError when the target cannot be resolved, or has no endpoints; ExchangeError when the
-   * channel is closed
+   * channel is closed; the signal's reason
    */
-  resolved(): Promise<void> {
+  resolved(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
     if (!this.#isStarted) this.#start();
     if (this.#isClosed) return Promise.reject(this.#closedError());
     if (this.#isResolved) {
@@ -130,11 +132,29 @@ export class Channel implements AsyncDisposable {
     }
     // A resolution that has failed is not waited for, unless the next one is under way.
     if (this.#failure !== undefined && !this.#resolver.resolveNow()) return Promise.reject(this.#failure);
-    if (this.#waiting.length >= unresolvedCallsMax) {
-      const text = `${this.#waiting.length} calls wait for ${this.target} to be resolved already`;
+    if (this.#waiting.size >= unresolvedCallsMax) {
+      const text = `${this.#waiting.size} calls wait for ${this.target} to be resolved already`;
       return Promise.reject(new ExchangeError("limit", text, { unprocessed: true }));
     }
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const aborted = () => {
+        this.#waiting.delete(waiting);
+        reject(signal?.reason);
+      };
+      const told = () => signal?.removeEventListener("abort", aborted);
+      const waiting = {
+        resolve() {
+          told();
+          resolve();
+        },
+        reject(error: unknown) {
+          told();
+          reject(error);
+        },
+      };
+      signal?.addEventListener("abort", aborted, { once: true });
+      this.#waiting.add(waiting);
+    });
   }
 
   /** A connection was lost: the endpoints that are known may be out of date. */
@@ -171,13 +191,13 @@ export class Channel implements AsyncDisposable {
 
   /**
    * A call that had begun at an endpoint has ended.
-   * @param latencyMs from its beginning
+   * @param latencyMs from its beginning; `undefined`: it says nothing of the endpoint, as of a long stream
    * @param pushbackMs how long the server asked to be left alone
    * @param cause one object for all calls that failed by one event, such as the loss of their connection
    */
   settled(
     endpoint: Endpoint,
-    latencyMs: number,
+    latencyMs: number | undefined,
     outcome: CallOutcome,
     nowMs: number = this.platform.clock.now(),
     pushbackMs = 0,
@@ -223,7 +243,7 @@ export class Channel implements AsyncDisposable {
     this.#isResolved = true;
     this.#failure = undefined;
     const waiting = this.#waiting;
-    this.#waiting = [];
+    this.#waiting = new Set();
     for (const { resolve, reject } of waiting) {
       if (list.length > 0) resolve();
       else reject(this.#noEndpoints());
@@ -233,7 +253,7 @@ export class Channel implements AsyncDisposable {
   #failed(error: ServiceDiscoveryError): void {
     this.#failure = error;
     const waiting = this.#waiting;
-    this.#waiting = [];
+    this.#waiting = new Set();
     for (const { reject } of waiting) reject(error);
   }
 
@@ -242,7 +262,7 @@ export class Channel implements AsyncDisposable {
     this.#isClosed = true;
     this.#resolver.close();
     const waiting = this.#waiting;
-    this.#waiting = [];
+    this.#waiting = new Set();
     for (const { reject } of waiting) reject(this.#closedError());
   }
 

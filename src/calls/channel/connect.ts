@@ -18,7 +18,7 @@ export interface Connected {
 export async function connect(channel: Channel, signal: AbortSignal, picked?: Endpoint): Promise<Connected> {
   let endpoint = picked;
   if (endpoint === undefined) {
-    await unlessAborted(channel.resolved(), signal);
+    await channel.resolved(signal);
     endpoint = channel.pick();
   }
   for (let unreached = 0; endpoint !== undefined; unreached++) {
@@ -40,13 +40,4 @@ export async function connect(channel: Channel, signal: AbortSignal, picked?: En
     }
   }
   throw new ExchangeError("connection", `${channel.target} has no endpoints`, { unprocessed: true });
-}
-
-function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const aborted = (): void => reject(signal.reason);
-    if (signal.aborted) aborted();
-    signal.addEventListener("abort", aborted, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
-  });
 }

@@ -1,3 +1,4 @@
+import type { Random } from "../../platform/index.ts";
 import { Balancer, type BalancerContext, type BalancerEndpoint, type BalancingOptions } from "../balancing/index.ts";
 import type { Endpoint, EndpointView } from "./endpoint.ts";
 
@@ -9,8 +10,11 @@ export interface PickedCall {
   readonly hashKey?: string | undefined;
 }
 
-/** How a call at an endpoint went. `ignored` says nothing of the endpoint: the caller gave up, the request was wrong. */
-export type CallOutcome = "success" | "failure" | "ignored";
+/**
+ * How a call at an endpoint went. `unanswered`: nobody waits for it any more, its caller gave up or another attempt was
+ * faster. `ignored` says nothing of the endpoint: the request was wrong, or the server goes away in good order.
+ */
+export type CallOutcome = "success" | "failure" | "unanswered" | "ignored";
 
 /** Picks that may lead to an endpoint which cannot be reached before the list is gone through. */
 const reachableTries = 3;
@@ -21,6 +25,7 @@ const reachableTries = 3;
  */
 export class Picker {
   readonly #balancer: Balancer<Endpoint>;
+  readonly #random: Random;
   #endpoints: readonly Endpoint[] = [];
   /** Used again for each pick. */
   readonly #hint: { avoid: BalancerEndpoint<Endpoint> | undefined; hashKey: string | undefined } = {
@@ -31,6 +36,7 @@ export class Picker {
   /** @throws RangeError, TypeError naming the option that cannot be */
   constructor(options: BalancingOptions, context: BalancerContext) {
     this.#balancer = new Balancer(options, context);
+    this.#random = context.random;
   }
 
   /** Half of the endpoints and more are not usable, so that all are used. */
@@ -40,7 +46,7 @@ export class Picker {
 
   /** The endpoints as they are from now on. Objects of endpoints that stay are the same. */
   update(endpoints: readonly Endpoint[]): void {
-    this.#endpoints = endpoints.toSorted((a, b) => a.resolved.priority - b.resolved.priority);
+    this.#endpoints = endpoints;
     const byKey = new Map(endpoints.map(endpoint => [endpoint.key, endpoint]));
     const addresses = endpoints.map(endpoint => ({
       key: endpoint.key,
@@ -71,12 +77,13 @@ export class Picker {
 
   /**
    * A call that had begun has ended.
+   * @param latencyMs from its beginning; `undefined`: it says nothing of the endpoint
    * @param pushbackMs how long the server asked to be left alone
    * @param cause one object for all calls that failed by one event, such as the loss of their connection
    */
   settled(
     endpoint: Endpoint,
-    latencyMs: number,
+    latencyMs: number | undefined,
     outcome: CallOutcome,
     nowMs: number,
     pushbackMs: number,
@@ -87,7 +94,8 @@ export class Picker {
     if (outcome === "success") {
       if (endpoint.wasRefused) this.#restarted(endpoint, balanced);
       this.#balancer.succeeded(balanced, latencyMs, nowMs);
-    } else if (outcome === "failure") this.#balancer.failed(balanced, latencyMs, pushbackMs, cause, nowMs);
+    } else if (outcome === "failure") this.#balancer.failed(balanced, latencyMs ?? 0, pushbackMs, cause, nowMs);
+    else if (outcome === "unanswered" && latencyMs !== undefined) balanced.load.unanswered(nowMs, latencyMs);
     else balanced.load.released();
   }
 
@@ -110,7 +118,15 @@ export class Picker {
       const picked = this.#balancer.pick(hint, nowMs);
       if (picked !== undefined && picked !== avoid && !picked.owned.pool.isBackingOff) return picked.owned;
     }
-    const isReachable = ({ balanced, pool }: Endpoint) => balanced !== avoid && !pool.isBackingOff;
-    return this.#endpoints.find(isReachable) ?? unreachable.owned;
+    // From anywhere in the list, of the best priority: its first one must not get what all the others are lost for.
+    const endpoints = this.#endpoints;
+    const from = this.#random.below(endpoints.length);
+    let found: Endpoint | undefined;
+    for (let index = 0; index < endpoints.length; index++) {
+      const endpoint = endpoints[(from + index) % endpoints.length] as Endpoint;
+      if (endpoint.balanced === avoid || endpoint.pool.isBackingOff) continue;
+      if (found === undefined || endpoint.resolved.priority < found.resolved.priority) found = endpoint;
+    }
+    return found ?? unreachable.owned;
   }
 }

@@ -27,5 +27,3 @@ export const memorySweepMs = 1_000;
 export const sqliteSweepRows = 16;
 /** How long the SQLite store tries again while another connection writes. */
 export const sqliteBusyMs = 2_000;
-/** The longest pause between two tries; the first is a 32nd of it. */
-export const sqlitePauseMs = 32;

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { transaction } from "./sqlite-retry.ts";
+import { sqliteTransaction } from "../../platform/index.ts";
 
 /** Grows with every change of the tables. */
 const version = 1;
@@ -36,7 +36,7 @@ export interface Statements {
  * @throws Error when a newer version of this package has made them
  */
 export function openTables(database: DatabaseSync): Statements {
-  if (versionOf(database) !== version) transaction(database, () => makeTables(database));
+  if (versionOf(database) !== version) sqliteTransaction(database, () => makeTables(database));
   // What has expired may have been removed already or not: it counts as removed.
   const held = "scope = ? AND key = ? AND holder = ? AND max(lease_until, expires_at) > ?";
   return {

@@ -1,7 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import { type Platform, systemPlatform } from "../../platform/index.ts";
+import { isBusy, type Platform, sqliteTransaction, systemPlatform, whenFree } from "../../platform/index.ts";
 import { sqliteBusyMs, sqliteSweepRows } from "./limits.ts";
-import { isBusy, transaction, whenFree } from "./sqlite-retry.ts";
 import { openTables, type Statements } from "./sqlite-schema.ts";
 import type { IdempotencyClaim, IdempotencyStore, IdempotencyTicket } from "./store.ts";
 
@@ -40,7 +39,7 @@ class SqliteIdempotencyStore implements IdempotencyStore {
   }
 
   begin(ticket: IdempotencyTicket): Promise<IdempotencyClaim> {
-    return this.#try(statements => transaction(this.#database, () => this.#claim(statements, ticket)));
+    return this.#try(statements => sqliteTransaction(this.#database, () => this.#claim(statements, ticket)));
   }
 
   renew({ scope, key, holder, leaseMs, ttlMs }: IdempotencyTicket): Promise<boolean> {

@@ -1,6 +1,14 @@
 import type { Method, Priority } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
-import { type Clock, contextKey, contextValue, type TlsState } from "../../platform/index.ts";
+import {
+  type Clock,
+  contextValue,
+  currentWork,
+  type TlsState,
+  type TraceContext,
+  traceOf,
+  type Work,
+} from "../../platform/index.ts";
 import type { Principal } from "./authentication.ts";
 import { Metadata } from "./metadata.ts";
 
@@ -14,7 +22,7 @@ export interface Peer {
 }
 
 /** What a handler and an interceptor see of a call, on either side. */
-export interface Call {
+export interface Call extends Work {
   readonly method: Method;
   readonly side: "client" | "server";
   readonly protocol: ProtocolName;
@@ -61,12 +69,9 @@ export type Next = (request?: unknown) => Promise<unknown>;
  */
 export type Interceptor = (call: Call, next: Next) => Promise<unknown>;
 
-/** The call that the running piece of work serves. */
-export const currentCall = contextKey<Call>("rpc.call");
-
-/** The priority that work inherits from the call it serves; `undefined` outside of any call. */
+/** The priority that work inherits from the call or event that it serves; `undefined` outside of any. */
 export function inheritedPriority(): Priority | undefined {
-  return contextValue(currentCall)?.priority;
+  return contextValue(currentWork)?.priority;
 }
 
 /** The state of a call that both sides share. */
@@ -100,6 +105,10 @@ export abstract class CallState implements Call {
 
   get attempt(): number {
     return 0;
+  }
+
+  get trace(): TraceContext | undefined {
+    return traceOf(name => this.metadata.get(name) as string | undefined);
   }
 
   get responseHeaders(): Metadata {

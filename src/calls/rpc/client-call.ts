@@ -1,6 +1,6 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
-import { contextValue, type Timer } from "../../platform/index.ts";
+import { contextValue, currentWork, type Timer, type Work } from "../../platform/index.ts";
 import { failureKind, type Hedge, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
 import {
   type ClientConnection,
@@ -18,7 +18,7 @@ import {
   type PickedCall,
   transparentRetries,
 } from "../channel/index.ts";
-import { type Call, CallState, currentCall, type Interceptor, type Peer } from "./call.ts";
+import { CallState, type Interceptor, type Peer } from "./call.ts";
 import { type CallOptions, checkCallOptions } from "./call-options.ts";
 import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 import type { Encoding } from "./compression.ts";
@@ -27,9 +27,9 @@ import { hashKeyOf } from "./hash-key.ts";
 import { type HedgeLead, Hedging } from "./hedging.ts";
 import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
-import { appendFields, Metadata, metadataFromFields } from "./metadata.ts";
+import { appendFields, appendTrace, Metadata, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
-import { type FailedCall, previousAttempts, previousAttemptsName, Repetition } from "./repetition.ts";
+import { type FailedCall, previousAttemptsName, Repetition } from "./repetition.ts";
 
 /** What all calls of a client have in common. */
 export interface ClientSettings {
@@ -74,7 +74,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   readonly settings: ClientSettings;
   readonly policy: CallPolicy;
   /** The call that this one is made for. */
-  served: Call | undefined;
+  served: Work | undefined;
   readonly #options: CallOptions;
   readonly #path: HeaderField;
   #metadata: Metadata | undefined;
@@ -92,8 +92,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #isSettled = false;
   /** How often it was sent without asking the policy, after the first time. */
   #transparentRetries = 0;
-  /** Grows with every attempt, so that what comes late for an earlier one is known. */
-  #round = 0;
   #attemptTimer: Timer | undefined;
   #repetition: Repetition | undefined;
   #hedging: Hedging | undefined;
@@ -104,9 +102,13 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   /** Endpoints that no connection could be had to, for this call. */
   #unreached = 0;
   #hasWaitedForEndpoints = false;
+  /** Ends the wait for endpoints or for a connection. */
+  #waiting: AbortController | undefined;
   /** Its endpoint counts the call as pending. */
   #isPending = false;
   #sentAtMs = 0;
+  /** Of a stream: when its answer began. */
+  #answeredAtMs = 0;
   #requestIsUsed = false;
   #queue: MessageQueue | undefined;
   #resolve: ((response: unknown) => void) | undefined;
@@ -181,6 +183,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#queue = new MessageQueue(
         bytes => this.#exchange?.consumed(bytes),
         () => this.#end(new RpcError("cancelled", "the caller stopped reading")),
+        () => this.#unwatchSignal(),
       );
       this.#resolve?.(this.#queue);
     }
@@ -191,7 +194,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   }
 
   #setDeadline(nowMs: number): void {
-    this.served = contextValue(currentCall);
+    this.served = contextValue(currentWork);
     const leftMs = this.served?.timeLeftMs ?? Number.POSITIVE_INFINITY;
     // The answer must come while there is still time to pass it on.
     const inherited =
@@ -228,9 +231,18 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #watchSignal(): void {
     const { signal } = this.#options;
     if (signal === undefined) return;
-    this.#cancelled = () => this.#end(new RpcError("cancelled", "the call was cancelled", { cause: signal.reason }));
+    this.#cancelled = () => {
+      const error = new RpcError("cancelled", "the call was cancelled", { cause: signal.reason });
+      // Before the rest: what has come already is not read any more, however much of the answer that is.
+      this.#queue?.abort(error);
+      this.#end(error);
+    };
     if (signal.aborted) this.#cancelled();
     else signal.addEventListener("abort", this.#cancelled, { once: true });
+  }
+
+  #unwatchSignal(): void {
+    if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
   }
 
   /** The endpoint of the attempt before this one. */
@@ -255,7 +267,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       }
       this.#breakerPermit = admission;
     }
-    const round = ++this.#round;
     this.#isPending = true;
     this.#sentAtMs = nowMs;
     this.settings.channel.begun(endpoint);
@@ -265,15 +276,34 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#send(connection);
       return;
     }
-    const timeLeft = this.timeLeftMs;
-    endpoint.pool.acquire(timeLeft === Number.POSITIVE_INFINITY ? {} : { timeoutMs: Math.max(1, timeLeft) }).then(
+    const { timeLeftMs } = this;
+    const timeoutMs = timeLeftMs === Number.POSITIVE_INFINITY ? undefined : Math.max(1, timeLeftMs);
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    endpoint.pool.acquire({ timeoutMs, signal: waiting.signal }).then(
       acquired => {
-        if (this.#isSettled || round !== this.#round) return;
+        if (!this.#hasWaited(waiting)) return;
         this.#sentAtMs = this.clock.now();
         this.#send(acquired);
       },
-      (error: unknown) => this.#notConnected(endpoint, error, round),
+      (error: unknown) => {
+        if (this.#hasWaited(waiting)) this.#notConnected(endpoint, error);
+      },
     );
+  }
+
+  /** What was waited for is there; `false`: the call waits for it no longer, while the promise was on its way. */
+  #hasWaited(waiting: AbortController): boolean {
+    if (this.#waiting !== waiting) return false;
+    this.#waiting = undefined;
+    return true;
+  }
+
+  /** Gives up what is waited for: its place in the queue is free at once. */
+  #stopWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.abort();
   }
 
   /** `undefined`: no limit. It is also how long a probe of the target's breaker may take. */
@@ -297,23 +327,26 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       return;
     }
     this.#hasWaitedForEndpoints = true;
-    this.settings.channel.resolved().then(
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    this.settings.channel.resolved(waiting.signal).then(
       () => {
-        if (!this.#isSettled) this.#begin(this.clock.now());
+        if (this.#hasWaited(waiting)) this.#begin(this.clock.now());
       },
       // The resolver has its own pauses; waiting here as well would help nobody.
-      (error: unknown) => this.#end(this.#unavailable(error)),
+      (error: unknown) => {
+        if (this.#hasWaited(waiting)) this.#end(this.#unavailable(error));
+      },
     );
   }
 
   /** No connection, so nothing was sent: another endpoint may take the call. */
-  #notConnected(endpoint: Endpoint, error: unknown, round: number): void {
+  #notConnected(endpoint: Endpoint, error: unknown): void {
     const { channel } = this.settings;
     // A pool that is closed belongs to an endpoint that has left the list while the call waited.
     const hasLeft = endpoint.pool.isClosed;
     const isUnreachable = error instanceof ExchangeError && error.reason === "connection";
     if (isUnreachable) channel.unreachable(endpoint, error);
-    if (this.#isSettled || round !== this.#round) return;
     const nowMs = this.clock.now();
     this.#attemptEnded(isUnreachable ? "failure" : "ignored", nowMs, 0, error);
     if ((isUnreachable || hasLeft) && this.#unreached++ < channel.size) {
@@ -398,10 +431,12 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const hasMetadata = this.#metadata !== undefined || this.#options.metadata !== undefined;
     const timeLeft = this.timeLeftMs;
     const failed = (this.#repetition?.failed ?? 0) + (this.#lead?.previousAttempts ?? 0);
-    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata && failed === 0) return fixed;
+    const trace = this.served?.trace;
+    if (timeLeft === Number.POSITIVE_INFINITY && !hasMetadata && failed === 0 && trace === undefined) return fixed;
     const fields = fixed.slice();
     if (failed > 0) fields.push(new HeaderField(previousAttemptsName, String(failed)));
     if (timeLeft !== Number.POSITIVE_INFINITY) fields.push(timeoutField(timeLeft));
+    if (trace !== undefined) appendTrace(fields, trace, hasMetadata ? this.metadata : undefined);
     if (hasMetadata) appendFields(fields, this.metadata);
     return fields;
   }
@@ -465,6 +500,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   // ── from the wire ────────────────────────────────────────────────────────
 
   head(status: number, fields: FieldList): void {
+    if (this.#queue !== undefined && !this.#answerBegan) this.#answeredAtMs = this.clock.now();
     this.#answerBegan = true;
     if (!this.#isSettled) this.#wire?.head(this, status, fields);
   }
@@ -564,7 +600,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 
   #planHedges(nowMs: number): void {
     const asked = this.#options.hedge ?? true;
-    if (asked === false || !this.isIdempotent || previousAttempts(this.served) > 0) return;
+    if (asked === false || !this.isIdempotent || (this.served?.attempt ?? 0) > 0) return;
     const hedge = this.policy.hedge ?? this.policy.hedgeOnDemand?.get();
     const own = asked === true ? undefined : asked;
     const delayMs = own?.delayMs ?? hedge?.delayMs(nowMs);
@@ -618,7 +654,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const nowMs = this.clock.now();
     // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
     if (this.#isPending) this.#observedHedge?.observe(nowMs, nowMs - this.#sentAtMs);
-    this.#attemptEnded("ignored", nowMs);
+    this.#attemptEnded("unanswered", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
   }
@@ -646,7 +682,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#exchange = undefined;
     this.#wire = undefined;
     if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");
-    this.#round++;
     this.#messages = 0;
     this.#message = undefined;
     this.#answerBegan = false;
@@ -666,13 +701,19 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptFailed(error, nowMs);
       // What was not sent, or given up by its caller, was no request to the target.
       const outcome = error.unprocessed || error.code === "cancelled" ? "ignore" : "failure";
-      // Without a word on when to come back it is about this request: a quota, or its size.
-      const isOwnFault = error.code === "resource_exhausted" && error.retryAfterMs === undefined;
-      permit?.settle(outcome, isOwnFault ? "error" : failureKind(error), nowMs - permit.admittedAtMs);
+      permit?.settle(outcome, this.#isRejection(error) ? failureKind(error) : "error", nowMs - permit.admittedAtMs);
     }
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
+  }
+
+  /** Whether a failure means that the target takes no work, or not in time: what the throttle holds back. */
+  #isRejection({ code, retryAfterMs = -1 }: RpcError): boolean {
+    // Without a word on when to come back it is about this request: a quota, or its size.
+    if (code === "resource_exhausted") return retryAfterMs >= 0;
+    // One that answers so has taken the work, and failed with it.
+    return code !== "unavailable" || !this.#answerBegan || retryAfterMs >= 0;
   }
 
   /** Tells what the failed attempt says of its endpoint and of the target. */
@@ -685,7 +726,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptEnded("failure", nowMs, Math.max(0, pushbackMs || 0), cause);
     } else {
       // An answer of the application shows that the endpoint works.
-      this.#attemptEnded(this.#answerBegan ? "success" : "ignored", nowMs);
+      this.#attemptEnded(this.#answerBegan ? "success" : error.code === "cancelled" ? "unanswered" : "ignored", nowMs);
     }
   }
 
@@ -693,9 +734,10 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const endpoint = this.#endpoint;
     if (!this.#isPending || endpoint === undefined) return;
     this.#isPending = false;
+    this.#stopWaiting();
     this.#attemptTimer?.cancel();
     this.#attemptTimer = undefined;
-    const latencyMs = nowMs - this.#sentAtMs;
+    const latencyMs = outcome === "failure" ? nowMs - this.#sentAtMs : this.#latencyMs(nowMs);
     this.settings.channel.settled(endpoint, latencyMs, outcome, nowMs, pushbackMs, cause);
     const permit = this.#breakerPermit;
     if (permit === undefined) return;
@@ -706,9 +748,17 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     } else permit.ignore();
   }
 
+  /** How long the endpoint took: of a stream until its answer began. What its caller has yet to send says nothing. */
+  #latencyMs(nowMs: number): number | undefined {
+    const { kind } = this.method;
+    if (kind === "unary") return nowMs - this.#sentAtMs;
+    return kind === "server_streaming" && this.#answerBegan ? this.#answeredAtMs - this.#sentAtMs : undefined;
+  }
+
   #settle(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
+    this.#stopWaiting();
     this.#timer?.cancel();
     this.#repetition?.timer?.cancel();
     if (this.#hedging !== undefined) {
@@ -716,7 +766,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       const lost = new RpcError("cancelled", "another attempt of the call has ended it");
       for (const hedge of this.#hedging.running) hedge.#end(lost);
     }
-    if (this.#cancelled !== undefined) this.#options.signal?.removeEventListener("abort", this.#cancelled);
+    // A stream is watched until it is read.
+    if (this.#queue === undefined) this.#unwatchSignal();
     // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
     const exchange = this.#exchange;
     if (exchange !== undefined && !exchange.isClosed) exchange.reset("cancel");

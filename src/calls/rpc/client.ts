@@ -8,6 +8,7 @@ import { ClientCall, type ClientSettings, type ClientWire } from "./client-call.
 import { type CallPolicy, type ClientPolicy, callPolicies } from "./client-policy.ts";
 import { compressBytesMin, type Encoding } from "./compression.ts";
 import { checkHashBy } from "./hash-key.ts";
+import { intercept } from "./intercept.ts";
 import { type RpcLimits, rpcLimits } from "./limits.ts";
 import { ConnectStreamClientWire } from "./protocols/connect/stream-client.ts";
 import { ConnectUnaryClientWire } from "./protocols/connect/unary-client.ts";
@@ -158,13 +159,7 @@ function begin(
   const call = new ClientCall(settings, policy, method, path, options);
   const { interceptors } = settings;
   if (interceptors.length === 0) return call.start(request);
-  const intercept = async (index: number, passed: unknown): Promise<unknown> => {
-    call.request = passed;
-    const interceptor = interceptors[index];
-    if (interceptor === undefined) return call.start(passed);
-    return interceptor(call, (replaced = passed) => intercept(index + 1, replaced));
-  };
-  return intercept(0, request);
+  return intercept(call, interceptors, request, passed => call.start(passed));
 }
 
 /** The messages of a response; the call begins when they are first asked for, and ends when the loop is left. */

@@ -2,7 +2,7 @@ import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@b
 import { compileService, responseIsStream, type Service } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import type { Call } from "./call.ts";
-import type { AnyHandler, ServedMethod } from "./server-call.ts";
+import type { AnyHandler, ServedMethod } from "./served-method.ts";
 
 type Awaitable<T> = T | Promise<T>;
 

@@ -16,13 +16,13 @@ export {
 export {
   asRpcError,
   type Call,
-  currentCall,
   type Interceptor,
   inheritedPriority,
   type Next,
   type Peer,
   type ProtocolName,
 } from "./call.ts";
+export type { HandlerAbandoned, HandlerFailed } from "./call-host.ts";
 export type { CallOptions } from "./call-options.ts";
 export { priorityField, priorityName } from "./call-priority.ts";
 export { type Client, type ClientOptions, callStarter, createClient, type StartCall } from "./client.ts";
@@ -41,14 +41,9 @@ export { encodeDetails } from "./protocols/details.ts";
 export { WholeBody } from "./protocols/whole-body.ts";
 export { pushbackFields } from "./pushback.ts";
 export { reflection } from "./reflection.ts";
+export type { AnyHandler, ServedMethod } from "./served-method.ts";
 export { type HttpHandler, RpcServer, type RpcServerOptions, type ServerListenOptions } from "./server.ts";
-export type {
-  AnyHandler,
-  HandlerAbandoned,
-  HandlerFailed,
-  ServedMethod,
-  ServerCall,
-  ServerWire,
-} from "./server-call.ts";
+export type { ServerCall } from "./server-call.ts";
 export type { MethodLimit } from "./server-method-limits.ts";
 export type { CallRefused, OverloadOptions } from "./server-overload.ts";
+export type { ServerWire } from "./server-wire.ts";

@@ -18,6 +18,7 @@ export class PackedMessage {
 export class MessageQueue implements AsyncIterableIterator<unknown> {
   readonly #taken: (bytes: number) => void;
   readonly #stopped: () => void;
+  readonly #finished: () => void;
   readonly #items: { readonly message: unknown; readonly bytes: number }[] = [];
   #waiting:
     | {
@@ -25,13 +26,21 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
         reject(error: unknown): void;
       }
     | undefined;
+  /** No more messages come. */
   #isEnded = false;
+  /** The consumer has heard of the end, or has stopped. */
+  #isFinished = false;
   #error: unknown;
 
-  /** @param taken told the size of each message that was read; @param stopped the consumer reads no further */
-  constructor(taken: (bytes: number) => void, stopped: () => void) {
+  /**
+   * @param taken told the size of each message that was read, or will not be
+   * @param stopped the consumer reads no further, and there may be more to come
+   * @param finished the consumer is done with the stream, in whatever way
+   */
+  constructor(taken: (bytes: number) => void, stopped: () => void, finished: () => void = () => {}) {
     this.#taken = taken;
     this.#stopped = stopped;
+    this.#finished = finished;
   }
 
   push(message: unknown, bytes: number): void {
@@ -46,19 +55,24 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
     }
     this.#waiting = undefined;
     this.#taken(bytes);
-    waiting.resolve(message instanceof PackedMessage ? unpacked(message) : { done: false, value: message });
+    waiting.resolve(message instanceof PackedMessage ? this.#unpacked(message) : { done: false, value: message });
   }
 
-  /** No more messages; with an error, the reader gets it after what is queued. */
+  /** No more messages; with an error, the reader gets it after what is queued. The first end counts. */
   end(error?: unknown): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#error = error;
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting === undefined) return;
-    if (error === undefined) waiting.resolve({ done: true, value: undefined });
-    else waiting.reject(error);
+    this.#tellWaiting();
+  }
+
+  /** No more messages, those that are queued included: the reader gets `error` next, unless it knows of an end already. */
+  abort(error: unknown): void {
+    if (this.#isFinished) return;
+    this.#drop();
+    this.#isEnded = true;
+    this.#error = error;
+    this.#tellWaiting();
   }
 
   next(): Promise<IteratorResult<unknown>> {
@@ -66,11 +80,12 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
     if (item !== undefined) {
       this.#taken(item.bytes);
       const { message } = item;
-      return message instanceof PackedMessage ? unpacked(message) : Promise.resolve({ done: false, value: message });
+      return message instanceof PackedMessage
+        ? this.#unpacked(message)
+        : Promise.resolve({ done: false, value: message });
     }
     if (this.#isEnded) {
-      const error = this.#error;
-      this.#error = undefined;
+      const error = this.#finish();
       return error === undefined ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(error);
     }
     if (this.#waiting !== undefined) return Promise.reject(new Error("a stream of messages has one reader at a time"));
@@ -80,9 +95,10 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
   }
 
   return(): Promise<IteratorResult<unknown>> {
-    for (const item of this.#items.splice(0)) this.#taken(item.bytes);
+    this.#drop();
     const wasEnded = this.#isEnded;
     this.end();
+    this.#finish();
     if (!wasEnded) this.#stopped();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -90,8 +106,37 @@ export class MessageQueue implements AsyncIterableIterator<unknown> {
   [Symbol.asyncIterator](): this {
     return this;
   }
-}
 
-async function unpacked(message: PackedMessage): Promise<IteratorResult<unknown>> {
-  return { done: false, value: message.unpack() };
+  async #unpacked(message: PackedMessage): Promise<IteratorResult<unknown>> {
+    try {
+      return { done: false, value: message.unpack() };
+    } catch (error) {
+      this.return();
+      throw error;
+    }
+  }
+
+  #tellWaiting(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    this.#waiting = undefined;
+    const error = this.#finish();
+    if (error === undefined) waiting.resolve({ done: true, value: undefined });
+    else waiting.reject(error);
+  }
+
+  /** @returns the error, which the consumer is told once */
+  #finish(): unknown {
+    const error = this.#error;
+    this.#error = undefined;
+    if (!this.#isFinished) {
+      this.#isFinished = true;
+      this.#finished();
+    }
+    return error;
+  }
+
+  #drop(): void {
+    for (const { bytes } of this.#items.splice(0)) this.#taken(bytes);
+  }
 }

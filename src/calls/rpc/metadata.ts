@@ -1,3 +1,4 @@
+import type { TraceContext } from "../../platform/index.ts";
 import { HeaderField } from "../../wire/index.ts";
 
 /** A metadata value: text for ordinary names, bytes for names that end in `-bin`. */
@@ -136,5 +137,14 @@ export function appendFields(target: HeaderField[], metadata: Metadata, prefix =
   for (const [name, value] of metadata) {
     const text = typeof value === "string" ? value : Buffer.from(value).toString("base64").replace(/=+$/, "");
     target.push(new HeaderField(prefix + name, text, name === "authorization" || name === "cookie"));
+  }
+}
+
+/** Appends the trace that a call belongs to, except for what the caller says of it in `metadata`. */
+export function appendTrace(target: HeaderField[], trace: TraceContext, metadata: Metadata | undefined): void {
+  if (metadata?.has("traceparent")) return;
+  for (const name of ["traceparent", "tracestate", "baggage"] as const) {
+    const value = trace[name];
+    if (value !== undefined && !metadata?.has(name)) target.push(new HeaderField(name, value));
   }
 }

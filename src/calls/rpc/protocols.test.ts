@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { after, describe, test } from "node:test";
 import { create, createFileRegistry, type DescService, type Message } from "@bufbuild/protobuf";
 import {
@@ -15,6 +16,7 @@ import type { CallOptions } from "./call-options.ts";
 import { type ClientOptions, createClient } from "./client.ts";
 import { type Encoding, encodings } from "./compression.ts";
 import { type Handlers, implement } from "./implement.ts";
+import type { Metadata } from "./metadata.ts";
 import { responseEncoding } from "./protocols/enveloped-server.ts";
 import { envelope } from "./protocols/message.ts";
 import { RpcServer, type RpcServerOptions } from "./server.ts";
@@ -205,6 +207,57 @@ for (const variant of variants) {
           await assert.rejects(client.one({ value: "a" }), error => isRpcError(error, "internal"));
           await assert.rejects(values(client.many({ value: "a" })), error => isRpcError(error, "internal"));
         }
+      });
+
+      test("a caller that aborts reads nothing more, also when the whole answer has come already", async () => {
+        // How packets are cut decided: messages that had come with the first were read on, and the call ended well.
+        const { client } = await serve(variant, { codec });
+        const caller = new AbortController();
+        const { signal } = caller;
+        const { promise: isComplete, resolve: onTrailers } = Promise.withResolvers<Metadata>();
+        const messages = client.many({ value: "a" }, { signal, onTrailers })[Symbol.asyncIterator]();
+        assert.equal((await messages.next()).value?.value, "a0");
+        await isComplete;
+        caller.abort("enough");
+        await assert.rejects(messages.next(), error => isRpcError(error, "cancelled") && error.cause === "enough");
+        assert.deepEqual(await messages.next(), { done: true, value: undefined });
+        assert.equal(getEventListeners(signal, "abort").length, 0);
+      });
+
+      test("a caller that aborts in the middle of an answer does not read what waits", async () => {
+        const { promise: isSent, resolve: sent } = Promise.withResolvers<void>();
+        const { promise: isOver, resolve: over } = Promise.withResolvers<void>();
+        const { client } = await serve(
+          variant,
+          { codec },
+          {},
+          {
+            ...handlers,
+            async *many(_, { signal }) {
+              signal.addEventListener("abort", () => over());
+              for (let i = 0; i < 3; i++) yield { value: String(i) };
+              sent();
+              await isOver;
+            },
+          },
+        );
+        const caller = new AbortController();
+        const messages = client.many({ value: "" }, { signal: caller.signal })[Symbol.asyncIterator]();
+        await messages.next();
+        await isSent;
+        caller.abort();
+        await assert.rejects(messages.next(), error => isRpcError(error, "cancelled"));
+        await isOver;
+      });
+
+      test("a signal that outlives its calls keeps nothing of them", async () => {
+        const { client } = await serve(variant, { codec });
+        const { signal } = new AbortController();
+        await client.one({ value: "a" }, { signal });
+        assert.deepEqual(await values(client.many({ value: "a" }, { signal })), ["a0", "a1", "a2"]);
+        for await (const _ of client.many({ value: "a" }, { signal })) break;
+        await assert.rejects(values(client.many({ value: "fail" }, { signal })), error => isRpcError(error, "aborted"));
+        assert.equal(getEventListeners(signal, "abort").length, 0);
       });
 
       test("a bidirectional stream whose requests end before its answers is complete", async () => {

@@ -1,8 +1,7 @@
 import type { RpcError } from "../../errors/index.ts";
-import type { Timer } from "../../platform/index.ts";
+import type { Timer, Work } from "../../platform/index.ts";
 import { markOutOfRetries } from "../../resilience/index.ts";
 import type { Channel } from "../channel/index.ts";
-import type { Call } from "./call.ts";
 import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 
 /** The field that tells servers how often a call was sent before (gRFC A6). */
@@ -18,7 +17,7 @@ export interface FailedCall {
   /** Monotonic time in milliseconds. */
   readonly deadlineAt: number;
   /** The call that the failed one was made for. */
-  readonly served: Call | undefined;
+  readonly served: Work | undefined;
 }
 
 /** How often a call was repeated, and whether it is again. Made when its first attempt fails. */
@@ -41,7 +40,7 @@ export class Repetition {
     if (policy.retry === undefined || !isWorthRepeating(policy, error, call.isIdempotent)) return undefined;
     const delayMs = policy.retry.delayMs(error, this.failed, this.#delayMs);
     const refusal =
-      previousAttempts(call.served) > 0
+      (call.served?.attempt ?? 0) > 0
         ? "inbound_attempts"
         : this.failed >= policy.retry.attempts
           ? "attempts"
@@ -68,10 +67,4 @@ export class Repetition {
     channel.observer.emit(event);
     return delayMs;
   }
-}
-
-/** How often the call that is being served had been sent before: whoever repeats there multiplies with us. */
-export function previousAttempts(served: Call | undefined): number {
-  const text = served?.side === "server" ? served.metadata.get(previousAttemptsName) : undefined;
-  return typeof text === "string" && /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
 }

@@ -179,6 +179,49 @@ test("a call made in a handler inherits what is left of its deadline", async () 
   assert.ok((inner[0] ?? Number.POSITIVE_INFINITY) <= 5000);
 });
 
+test("what an interceptor puts in the place of the request is the call's request for the handler, too", async () => {
+  const seen: unknown[] = [];
+  const { channel } = await serve(
+    [
+      implement(Health, {
+        check(request, call) {
+          seen.push(request.service, (call.request as typeof request).service);
+          return {};
+        },
+      }),
+    ],
+    { interceptors: [(call, next) => next({ ...(call.request as object), service: "replaced" })] },
+  );
+  await createClient(Health, channel).check({ service: "sent" });
+  assert.deepEqual(seen, ["replaced", "replaced"]);
+});
+
+test("a call made in a handler belongs to the handler's trace, unless it says otherwise", async () => {
+  const seen: unknown[] = [];
+  const { channel: backend } = await serve([
+    implement(Health, {
+      check(_request, { trace }) {
+        seen.push(trace);
+        return {};
+      },
+    }),
+  ]);
+  const client = createClient(Health, backend);
+  const { channel } = await serve([
+    implement(Health, {
+      async check() {
+        await client.check({});
+        return client.check({}, { metadata: { traceparent: "own" } });
+      },
+    }),
+  ]);
+  await createClient(Health, channel).check({}, { metadata: { traceparent: "00-1-2-01", baggage: "tenant=7" } });
+  await createClient(Health, channel).check({});
+  const inherited = { traceparent: "00-1-2-01", tracestate: undefined, baggage: "tenant=7" };
+  const own = { traceparent: "own", tracestate: undefined, baggage: undefined };
+  assert.deepEqual(seen, [inherited, own, undefined, own]);
+});
+
 test("interceptors run around calls on both sides, the first outermost", async () => {
   const order: string[] = [];
   const note = (name: string) => async (_call: Call, next: () => Promise<unknown>) => {

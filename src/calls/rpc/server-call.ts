@@ -1,144 +1,46 @@
-import { type Method, type Priority, requestIsStream, responseIsStream, type Validate } from "../../contract/index.ts";
+import { type Priority, requestIsStream, responseIsStream, type Validate } from "../../contract/index.ts";
 import { isRpcError, RpcError } from "../../errors/index.ts";
+import { bindIterator, currentWork, runInContext, type Timer } from "../../platform/index.ts";
+import type { ExchangeError, ServerExchange } from "../../wire/index.ts";
+import { asRpcError, type Interceptor } from "./call.ts";
 import {
-  bindIterator,
-  type Clock,
-  type Observer,
-  outsideContext,
-  runInContext,
-  type Timer,
-} from "../../platform/index.ts";
-import { type Bulkhead, Permit, Waiter } from "../../resilience/index.ts";
-import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
-import { asRpcError, CallState, currentCall, type Interceptor, type Peer, type ProtocolName } from "./call.ts";
-import { readPreviousAttempts, readPriority } from "./call-priority.ts";
+  type CallHost,
+  connectionLoad,
+  grantedTimeoutMs,
+  type HandlerAbandoned,
+  type HandlerFailed,
+} from "./call-host.ts";
+import { readPriority } from "./call-priority.ts";
+import { HeldPlaces } from "./held-places.ts";
+import { intercept } from "./intercept.ts";
 import { judge, judgedStream } from "./judge-request.ts";
 import { abandonedHandlerMs } from "./limits.ts";
-import { MessageQueue, PackedMessage } from "./message-queue.ts";
-import { Metadata, metadataFromFields } from "./metadata.ts";
+import { Metadata } from "./metadata.ts";
 import { wasGivenUpBelow, withoutRetry } from "./pushback.ts";
+import type { AnyHandler, ServedMethod } from "./served-method.ts";
+import { ServerCallInput } from "./server-call-input.ts";
 import type { MethodGate } from "./server-overload.ts";
-
-/** What an implementation gives for one method: `request` is a message, or an async iterable of them. */
-export type AnyHandler = (request: never, call: ServerCall) => unknown;
-
-/** A method with the function that serves it. */
-export interface ServedMethod {
-  readonly method: Method;
-  readonly handler: AnyHandler;
-  /** The rules of the contract that every request message must keep; `undefined`: there are none. */
-  readonly validate?: Validate | undefined;
-  /** Who is let in while there is too much to do; `undefined`: everybody. */
-  readonly gate?: MethodGate | undefined;
-}
-
-/** The protocol's side of a server call. One object per call: it parses what comes and frames what goes. */
-export interface ServerWire {
-  readonly protocol: ProtocolName;
-  /** Takes body bytes; calls `call.message` for each whole message. @throws RpcError */
-  data(call: ServerCall, chunk: Buffer, start: number, end: number): void;
-  /** The body is complete. @throws RpcError when it ends inside a message */
-  ended(call: ServerCall): void;
-  /** Sends head, the only message and the end. */
-  respond(call: ServerCall, message: object): void;
-  /** Sends a message of a stream, the head before the first. */
-  send(call: ServerCall, message: object): void;
-  /** Ends the call; without an error after a stream, with one instead of the (rest of the) answer. */
-  finish(call: ServerCall, error: RpcError | undefined): void;
-  /** The caller has gone: nothing can be sent any more. For wires that hold timers. */
-  aborted?(): void;
-}
-
-/** When a server compresses its answers. */
-export interface ResponseCompression {
-  /**
-   * `mirror`: in the encoding of the request, where the client compresses itself. `accepted`: for every client that can
-   * read it. `never`: only where the handler asks for it.
-   */
-  readonly responses: "mirror" | "accepted" | "never";
-  /** Messages below this many bytes go out as they are. */
-  readonly bytesMin: number;
-}
-
-/** What calls need of the server that runs them. */
-export interface CallHost {
-  readonly clock: Clock;
-  readonly observer: Observer;
-  readonly interceptors: readonly Interceptor[];
-  /** Those among them that authenticate. */
-  readonly authenticators: readonly Interceptor[];
-  /** Milliseconds given to a call that names no deadline of its own, unless it streams. */
-  readonly defaultTimeoutMs: number;
-  /** The longest deadline that is granted, in milliseconds. */
-  readonly timeoutMsMax: number;
-  readonly receiveBytesMax: number;
-  readonly sendBytesMax: number;
-  readonly compression: ResponseCompression;
-  /** A call has begun. */
-  started(): void;
-  /** A call has its answer, or nobody waits for one. */
-  ended(): void;
-}
-
-/** What one connection keeps busy. */
-export interface ConnectionLoad {
-  /** Handlers that run, whether or not somebody waits for them. */
-  handlers: number;
-}
-
-export function connectionLoad({ connection }: ServerExchange): ConnectionLoad {
-  connection.derived ??= { handlers: 0 };
-  return connection.derived as ConnectionLoad;
-}
-
-/** A handler threw something that is not an `RpcError`; the caller saw `internal`. */
-export interface HandlerFailed {
-  readonly type: "rpc.handler.failed";
-  readonly method: string;
-  readonly error: unknown;
-}
-
-/** A handler goes on although its call has long been over. Its place is given to another call. */
-export interface HandlerAbandoned {
-  readonly type: "rpc.handler.abandoned";
-  readonly method: string;
-}
+import type { ServerWire } from "./server-wire.ts";
 
 /**
- * One call on the server: takes messages from its protocol, runs interceptors and handler in the call's ambient
+ * One call on the server: takes its request from its protocol, runs interceptors and handler in the call's ambient
  * context, and hands the outcome back.
  *
- * Hot path (unary): no AbortController, no metadata, no queue and no closure is made unless the handler asks.
+ * Hot path (unary): no AbortController and no closure is made unless the handler asks.
  */
-export class ServerCall extends CallState implements BodyReceiver {
-  override readonly side = "server";
-  readonly exchange: ServerExchange;
-  readonly host: CallHost;
+export class ServerCall extends ServerCallInput {
   readonly wire: ServerWire;
   readonly #handler: AnyHandler;
   readonly #validate: Validate | undefined;
   readonly #gate: MethodGate | undefined;
-  #metadata: Metadata | undefined;
   #priority: Priority | undefined;
-  /** The place under the adaptive limit, held until the work has really ended. */
-  #permit: Permit | undefined;
-  /** The place under the method's fixed limit, and the wait for it. */
-  #place: Permit | undefined;
-  #waiter: Waiter | undefined;
+  #held: HeldPlaces | undefined;
   #timer: Timer | undefined;
-  #queue: MessageQueue | undefined;
-  #single: unknown;
-  #messages = 0;
-  /** Bytes of the chunk at hand that still count against the peer's window. */
-  #unpaid = 0;
+  /** Runs while the handler goes on after its call is over. */
+  #abandoned: Timer | undefined;
   #hasBegun = false;
-  /** The request's body has begun to be read and is not complete. */
-  #bodyIsOpen = false;
-  /** Why the body makes no request: told when it is settled that the caller may be told. */
-  #bodyError: RpcError | undefined;
   /** The handler has been reached. */
   #isServed = false;
-  /** The answer is complete, or nobody waits for it. */
   #isSettled = false;
   #isRunning = false;
   #wasAborted = false;
@@ -146,23 +48,11 @@ export class ServerCall extends CallState implements BodyReceiver {
   #drained: (() => void) | undefined;
 
   constructor(host: CallHost, exchange: ServerExchange, served: ServedMethod, wire: ServerWire) {
-    super(served.method, wire.protocol, host.clock);
-    this.host = host;
-    this.exchange = exchange;
+    super(host, exchange, served.method, wire.protocol);
     this.wire = wire;
     this.#handler = served.handler;
     this.#validate = served.validate;
     this.#gate = served.gate;
-  }
-
-  get peer(): Peer {
-    const { remoteAddress, remotePort, tls } = this.exchange.connection;
-    return { address: remoteAddress, port: remotePort, tls };
-  }
-
-  get metadata(): Metadata {
-    this.#metadata ??= metadataFromFields(this.exchange.fields);
-    return this.#metadata;
   }
 
   override get priority(): Priority {
@@ -174,11 +64,7 @@ export class ServerCall extends CallState implements BodyReceiver {
     return this.#priority;
   }
 
-  override get attempt(): number {
-    return readPreviousAttempts(this.exchange.fields);
-  }
-
-  get isSettled(): boolean {
+  override get isSettled(): boolean {
     return this.#isSettled;
   }
 
@@ -187,7 +73,7 @@ export class ServerCall extends CallState implements BodyReceiver {
    * says so, the peer may send its next request just when the connection is closed.
    */
   get closesConnection(): boolean {
-    return this.exchange.httpVersion === 1 && this.#bodyIsOpen && this.#isSettled;
+    return this.exchange.httpVersion === 1 && this.bodyIsOpen && this.#isSettled;
   }
 
   /**
@@ -199,36 +85,27 @@ export class ServerCall extends CallState implements BodyReceiver {
   begin(timeoutMs: number | undefined): void {
     const { host, method } = this;
     const nowMs = this.clock.now();
-    const isStream = method.kind !== "unary";
-    const grantedMs =
-      timeoutMs === undefined
-        ? (method.policy.timeoutMs ?? (isStream ? Number.POSITIVE_INFINITY : host.defaultTimeoutMs))
-        : Math.min(timeoutMs, isStream ? timeoutMs : host.timeoutMsMax);
+    const grantedMs = grantedTimeoutMs(timeoutMs, method, host);
     if (grantedMs <= 0) {
       this.#expire();
       return;
     }
-    const admission = this.#gate?.admit(this, nowMs);
-    if (admission instanceof Permit) {
-      this.#permit = admission;
-    } else if (admission !== undefined) {
-      this.fail(admission);
-      return;
+    if (this.#gate !== undefined) {
+      this.#held = new HeldPlaces(this.#gate);
+      const refusal = this.#held.enter(this, nowMs);
+      if (refusal !== undefined) {
+        this.fail(refusal);
+        return;
+      }
     }
     host.started();
     this.#hasBegun = true;
-    this.#bodyIsOpen = true;
+    this.bodyIsOpen = true;
     if (grantedMs !== Number.POSITIVE_INFINITY) {
       this.deadlineAt = nowMs + grantedMs;
       this.#timer = this.clock.after(grantedMs, () => this.#expire());
     }
-    if (requestIsStream(method.kind)) {
-      this.#queue = new MessageQueue(
-        bytes => this.#consumed(bytes),
-        () => {},
-      );
-      this.#start(this.#queue);
-    }
+    if (requestIsStream(method.kind)) this.start(this.openQueue());
   }
 
   /** The deadline has passed, whether or not its timer has had its turn: a late event loop reads its input first. */
@@ -242,142 +119,70 @@ export class ServerCall extends CallState implements BodyReceiver {
   }
 
   /** Runs what serves the request, where the method has a fixed limit not before it has a place. */
-  #start(request: unknown): void {
+  protected override start(request: unknown): void {
+    const held = this.#held;
     if (this.#isLate) this.#expire();
-    else if (this.#gate?.places === undefined) void this.#run(request, this.host.interceptors);
-    else this.#startInPlace(request, this.#gate, this.#gate.places);
-  }
-
-  #startInPlace(request: unknown, gate: MethodGate, places: Bulkhead): void {
-    const run = (place: Permit): void => {
-      this.#place = place;
-      void this.#run(request, this.host.interceptors);
-    };
-    const admission = places.acquire();
-    if (!admission.rejected) {
-      run(admission);
-      return;
-    }
-    const waiter = new Waiter(this.deadlineAt, decided => {
-      this.#waiter = undefined;
-      if (decided.rejected) this.fail(gate.refusal(this, decided.reason));
-      // Whoever leaves a place runs this, but it belongs to another call.
-      else outsideContext(() => run(decided));
-    });
-    const refused = places.enqueue(waiter);
-    if (refused === undefined) this.#waiter = waiter;
-    else this.fail(gate.refusal(this, refused.reason));
+    else if (held === undefined || !held.mayHaveToWait) void this.#run(request, this.host.interceptors);
+    else held.whenFree(this, () => void this.#run(request, this.host.interceptors));
   }
 
   // ── from the wire ────────────────────────────────────────────────────────
 
-  data(chunk: Buffer, start: number, end: number): void {
-    if (this.#isSettled || this.#bodyError !== undefined) {
-      this.exchange.consumed(end - start);
-      return;
-    }
-    this.#unpaid = end - start;
-    try {
-      this.wire.data(this, chunk, start, end);
-    } catch (error) {
-      this.#refuseBody(asRpcError(error));
-    }
-    // Of a stream, what the messages in the queue took of this chunk is paid when they are taken; the rest now, so that a
-    // message may be larger than the window.
-    this.#consumed(this.#unpaid);
-    this.#unpaid = 0;
+  protected override readBody(chunk: Buffer, start: number, end: number): void {
+    this.wire.data(this, chunk, start, end);
   }
 
-  /** A whole message arrived; `bytes` is what it took on the wire. */
-  message(message: object, bytes: number): void {
-    this.#messages++;
-    if (this.#queue !== undefined) {
-      const held = Math.min(bytes, this.#unpaid);
-      this.#unpaid -= held;
-      this.#queue.push(message, held);
-    } else if (this.#messages > 1) {
-      this.#refuseBody(new RpcError("unimplemented", `${this.method.path} takes one message, but more came`));
-    } else {
-      this.#single = message;
-    }
-  }
-
-  /** A whole message of a stream arrived that is still compressed; `unpack` may throw an `RpcError`. */
-  packedMessage(unpack: () => object, bytes: number): void {
-    const message = new PackedMessage(() => {
-      try {
-        return unpack();
-      } catch (error) {
-        this.fail(asRpcError(error));
-        throw error;
-      }
-    });
-    this.message(message, bytes);
+  protected override endBody(): void {
+    this.wire.ended(this);
   }
 
   /**
    * The body makes no request. Who calls is asked first, as of any other call: a caller that is not known hears of that,
    * and not what is wrong with its message.
    */
-  #refuseBody(error: RpcError): void {
-    if (this.#isSettled || this.#bodyError !== undefined) return;
-    if (this.#queue === undefined) {
+  protected override refuseBody(error: RpcError): void {
+    if (this.#isSettled || this.bodyError !== undefined) return;
+    if (this.queue === undefined) {
       if (this.host.authenticators.length === 0) {
         this.fail(error);
         return;
       }
-      this.#bodyError = error;
+      this.bodyError = error;
       void this.#run(undefined, this.host.authenticators);
     } else if (this.#isServed) {
       this.fail(error);
     } else {
       // The interceptors are at work; whoever reads the stream, or calls the handler, gets it.
-      this.#bodyError = error;
-      this.#queue.end(error);
+      this.bodyError = error;
+      this.queue.end(error);
     }
   }
 
-  ended(): void {
-    this.#bodyIsOpen = false;
-    if (this.#isSettled || this.#bodyError !== undefined) return;
-    try {
-      this.wire.ended(this);
-    } catch (error) {
-      this.#refuseBody(asRpcError(error));
-      return;
-    }
-    if (this.#isSettled || this.#bodyError !== undefined) return;
-    if (this.#queue !== undefined) this.#queue.end();
-    else if (this.#messages === 0)
-      this.#refuseBody(new RpcError("unimplemented", `${this.method.path} takes one message, but none came`));
-    else this.#start(this.#single);
-  }
-
-  aborted(error: ExchangeError): void {
+  override aborted(error: ExchangeError): void {
     const reason = new RpcError("cancelled", "the caller has gone", { cause: error });
     this.#wasAborted = true;
     this.#settle();
     this.wire.aborted?.();
     this.abortSignal(reason);
-    this.#queue?.end(reason);
+    this.queue?.end(reason);
     this.#wake();
     if (!this.#isRunning) this.exchange.reset("no_error");
     else this.#watchAbandoned();
   }
 
-  writable(): void {
+  override writable(): void {
     this.#wake();
   }
 
   // ── to the wire ──────────────────────────────────────────────────────────
 
   /** Answers with an error, unless the answer is complete. */
-  fail(error: RpcError): void {
+  override fail(error: RpcError): void {
     if (this.#isSettled) return;
     this.#settle();
     this.#finish(error);
     this.abortSignal(error);
-    this.#queue?.end(error);
+    this.queue?.end(error);
     this.#wake();
     if (this.#isRunning) this.#watchAbandoned();
   }
@@ -406,8 +211,10 @@ export class ServerCall extends CallState implements BodyReceiver {
     load.handlers++;
     let hasAnswered = false;
     try {
-      const result = await runInContext(currentCall, this, () =>
-        interceptors.length === 0 ? this.#invoke(request) : this.#intercept(interceptors, 0, request),
+      const result = await runInContext(currentWork, this, () =>
+        interceptors.length === 0
+          ? this.#invoke(request)
+          : intercept(this, interceptors, request, passed => this.#invoke(passed)),
       );
       if (responseIsStream(this.method.kind)) await this.#sendAll(result);
       else this.#respond(result);
@@ -419,6 +226,7 @@ export class ServerCall extends CallState implements BodyReceiver {
       this.fail(wasGivenUpBelow(error) ? withoutRetry(answer) : answer);
     } finally {
       this.#isRunning = false;
+      this.#abandoned?.cancel();
       this.#leave(hasAnswered);
       load.handlers--;
       // After the peer's reset the exchange counts as running until its work has really ended.
@@ -428,7 +236,7 @@ export class ServerCall extends CallState implements BodyReceiver {
 
   /** The last step: the contract's rules judge what the interceptors let pass, then the handler gets it. */
   #invoke(passed: unknown): unknown {
-    if (this.#bodyError !== undefined) throw this.#bodyError;
+    if (this.bodyError !== undefined) throw this.bodyError;
     // Interceptors take time; nobody waits for what would be done now.
     if (this.host.interceptors.length > 0 && this.#isLate) this.#expire();
     if (this.#isSettled) throw new RpcError("cancelled", `${this.method.path} was over before its handler was reached`);
@@ -457,13 +265,6 @@ export class ServerCall extends CallState implements BodyReceiver {
     const error = asRpcError(cause);
     this.fail(error);
     return error;
-  }
-
-  async #intercept(interceptors: readonly Interceptor[], index: number, request: unknown): Promise<unknown> {
-    const interceptor = interceptors[index];
-    if (interceptor === undefined) return this.#invoke(request);
-    this.request = request;
-    return interceptor(this, (replaced = request) => this.#intercept(interceptors, index + 1, replaced));
   }
 
   #respond(message: unknown): void {
@@ -504,37 +305,23 @@ export class ServerCall extends CallState implements BodyReceiver {
     drained?.();
   }
 
-  #consumed(bytes: number): void {
-    if (!this.#isSettled) this.exchange.consumed(bytes);
-  }
-
   #settle(): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#timer?.cancel();
-    if (this.#waiter !== undefined) this.#gate?.places?.leave(this.#waiter);
+    this.#held?.stopWaiting();
     if (!this.#isRunning) this.#leave(false);
     if (this.#hasBegun) this.host.ended();
   }
 
-  /** The work of the call has really ended, or will never begin. */
   #leave(hasAnswered: boolean): void {
-    const permit = this.#permit;
-    if (permit !== undefined) {
-      this.#permit = undefined;
-      this.#gate?.ended(permit, this.#hasTimedOut ? "timed_out" : hasAnswered ? "answered" : "failed");
-    }
-    if (this.#place === undefined) return;
-    const place = this.#place;
-    this.#place = undefined;
-    place.ignore();
+    this.#held?.leave(this.#hasTimedOut ? "timed_out" : hasAnswered ? "answered" : "failed");
   }
 
   /** A handler that never ends would hold its place for ever, and many of them would leave none. */
   #watchAbandoned(): void {
-    if (this.#permit === undefined && this.#place === undefined) return;
-    this.clock.after(abandonedHandlerMs, () => {
-      if (!this.#isRunning) return;
+    if (this.#held?.areTaken !== true) return;
+    this.#abandoned ??= this.clock.after(abandonedHandlerMs, () => {
       this.#leave(false);
       const event: HandlerAbandoned = { type: "rpc.handler.abandoned", method: this.method.path };
       this.host.observer.emit(event);

@@ -4,7 +4,8 @@ import type { Observer, Platform } from "../../platform/index.ts";
 import { AdaptiveLimit, type Bulkhead, type Priority as Criticality, type Permit } from "../../resilience/index.ts";
 import { priorityRank } from "./call-priority.ts";
 import { concurrencyInitial, concurrencyMax, concurrencyMin, loopDelayMsMax, refusalRetryAfterMs } from "./limits.ts";
-import type { ServedMethod, ServerCall } from "./server-call.ts";
+import type { ServedMethod } from "./served-method.ts";
+import type { ServerCall } from "./server-call.ts";
 import { LoopPressure } from "./server-loop-pressure.ts";
 
 /** How a server turns work away that it cannot do in time. */

@@ -17,6 +17,7 @@ import {
 } from "../../wire/index.ts";
 import { type AuthenticatingInterceptor, checkIsAuthenticated, isAuthenticating } from "./authentication.ts";
 import { asRpcError, type Interceptor } from "./call.ts";
+import { type CallHost, connectionLoad, type ResponseCompression } from "./call-host.ts";
 import { compressBytesMin } from "./compression.ts";
 import { type RpcContentType, rpcContentType } from "./content-type.ts";
 import { Cors, type CorsOptions } from "./cors.ts";
@@ -30,16 +31,11 @@ import { GrpcWebServerWire } from "./protocols/grpc-web/server.ts";
 import { GrpcWebTextServerWire } from "./protocols/grpc-web/text-server.ts";
 import type { CodecName } from "./protocols/message.ts";
 import { readConnectTimeout, readGrpcTimeout } from "./protocols/timeout.ts";
-import {
-  type CallHost,
-  connectionLoad,
-  type ResponseCompression,
-  type ServedMethod,
-  ServerCall,
-  type ServerWire,
-} from "./server-call.ts";
+import type { ServedMethod } from "./served-method.ts";
+import { ServerCall } from "./server-call.ts";
 import { type MethodLimit, methodPlaces } from "./server-method-limits.ts";
 import { MethodGate, Overload, type OverloadOptions } from "./server-overload.ts";
+import type { ServerWire } from "./server-wire.ts";
 
 /** Serves requests that are not calls of an RPC protocol; answers `false` for those that it does not know. */
 export type HttpHandler = (exchange: ServerExchange, server: RpcServer) => boolean;

@@ -23,8 +23,6 @@ export abstract class Connection implements BodySink {
   protected unpaidBytes = 0;
   #stall: Watchdog | undefined;
   #stallBufferedBytes = 0;
-  #lingerLeftMs = 0;
-  #lingerBufferedBytes = 0;
 
   constructor(stream: ByteStream, clock: Clock, limits: Partial<Http1Limits> | undefined) {
     this.stream = stream;
@@ -78,24 +76,6 @@ export abstract class Connection implements BodySink {
       return;
     }
     this.watchStall();
-  }
-
-  protected lingerBegins(): void {
-    this.#lingerLeftMs = this.limits.writeStallMs;
-    this.#lingerBufferedBytes = this.stream.bufferedBytes;
-    this.watchdog.set(this.limits.lingerMs);
-  }
-
-  /** `true` while the peer still reads what was written before our end; then its time begins anew. */
-  protected lingerGoesOn(): boolean {
-    const bufferedBytes = this.stream.bufferedBytes;
-    if (bufferedBytes === 0 && this.#lingerBufferedBytes === 0) return false;
-    if (bufferedBytes < this.#lingerBufferedBytes) this.#lingerLeftMs = this.limits.writeStallMs;
-    else this.#lingerLeftMs -= this.limits.lingerMs;
-    this.#lingerBufferedBytes = bufferedBytes;
-    if (this.#lingerLeftMs <= 0) return false;
-    this.watchdog.set(this.limits.lingerMs);
-    return true;
   }
 
   /** Stops timers and output for good. */

@@ -440,3 +440,17 @@ test("a pipeline of many small requests is taken without moving its rest each ti
   assert.equal(client.requests.length, 1500);
   assert.equal(client.send().match(/204 No Content/g)?.length, 1500);
 });
+
+test("a target that drips in is refused at its limit, whatever the connection has carried before", () => {
+  // How far a long pipeline had been read was remembered for the requests behind it.
+  const client = new ScriptedClient(silent);
+  client.send(`${get}${get}POST /long HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n${"b".repeat(30_000)}`);
+  while (client.requests.length < 3) client.lastRequest.exchange.respond(204, [], undefined);
+  client.lastRequest.exchange.respond(204, [], undefined);
+  client.send();
+  let answer = client.send(`GET /${"a".repeat(1500)}`);
+  let sentBytes = 1505;
+  for (; answer === "" && sentBytes < 20_000; sentBytes += 100) answer = client.send("a".repeat(100));
+  assert.match(answer, /^HTTP\/1\.1 414 /);
+  assert.ok(sentBytes < 9_000, `${sentBytes} bytes were taken`);
+});

@@ -6,15 +6,16 @@ import {
   outsideContext,
 } from "../../platform/index.ts";
 import { ExchangeError, type ResetReason, type ServerConnection, type ServerConnectionHandler } from "../exchange.ts";
-import { CarriedBytes } from "./carried-bytes.ts";
 import { Connection } from "./connection.ts";
 import type { Http1RequestRefused } from "./events.ts";
 import { incomplete, refused } from "./field-section.ts";
 import { RequestHeadParser } from "./head-parser.ts";
 import { DateLine } from "./http-date.ts";
 import type { Http1Limits } from "./limits.ts";
+import { Linger } from "./linger.ts";
+import { type InputReader, PipelinedInput, stopped } from "./pipelined-input.ts";
 import { type Refusal, refusals } from "./refusal.ts";
-import { Http1ServerExchange, type ServerExchangeOwner, UpgradableServerExchange } from "./server-exchange.ts";
+import { type Http1ServerExchange, openExchange, type ServerExchangeOwner } from "./server-exchange.ts";
 import { statusLine } from "./status-lines.ts";
 
 export interface Http1ServerOptions {
@@ -25,10 +26,6 @@ export interface Http1ServerOptions {
   readonly limits?: Partial<Http1Limits> | undefined;
   readonly scheme: "http" | "https";
 }
-
-/** See `#headMayWait`. */
-const rereadFromBytes = 1024;
-const rereadEveryBytes = 512;
 
 /**
  * What the connection waits for.
@@ -44,31 +41,24 @@ type Phase = "head" | "body" | "answer" | "lingering" | "over";
  */
 export class Http1ServerConnection
   extends Connection
-  implements ServerConnection, ByteStreamHandler, ServerExchangeOwner
+  implements ServerConnection, ByteStreamHandler, ServerExchangeOwner, InputReader
 {
   readonly scheme: string;
   readonly #observer: Observer;
   readonly #handler: ServerConnectionHandler;
   readonly #parser: RequestHeadParser;
   readonly #date: DateLine;
+  readonly #input: PipelinedInput;
+  readonly #linger: Linger;
   #phase: Phase = "head";
   #exchange: Http1ServerExchange | undefined;
-  /** Bytes behind what has been read: a part of a head, or pipelined requests. */
-  #carry: CarriedBytes | undefined;
-  #isRunning = false;
-  /** Where the loop stands, for a handler that takes the connection over. */
-  #runBytes: Buffer | undefined;
-  #runAt = 0;
   #headHasBegun = false;
-  /** How much of the carried bytes has been looked at. */
-  #readBytes = 0;
   /** The answer is complete and the request's body is not. */
   #isAnsweredEarly = false;
   #drainedBytes = 0;
   #awaitsContinue = false;
   #peerKeepsAlive = true;
   #isDraining = false;
-  #lingeredBytes = 0;
 
   constructor(options: Http1ServerOptions) {
     super(options.stream, options.clock, options.limits);
@@ -77,6 +67,8 @@ export class Http1ServerConnection
     this.#handler = options.handler;
     this.#parser = new RequestHeadParser(this.limits);
     this.#date = new DateLine(options.clock);
+    this.#input = new PipelinedInput(this);
+    this.#linger = new Linger(this.stream, this.limits, this.watchdog);
   }
 
   get activeExchanges(): number {
@@ -99,7 +91,7 @@ export class Http1ServerConnection
 
   drain(): void {
     this.#isDraining = true;
-    if (this.#phase === "head" && this.#carry === undefined) this.#linger();
+    if (this.#phase === "head" && this.#input.waitingBytes === 0) this.#endOurSide();
   }
 
   destroy(error?: Error): void {
@@ -116,88 +108,55 @@ export class Http1ServerConnection
       case "over":
         return;
       case "lingering":
-        this.#lingeredBytes += chunk.length;
-        if (this.#lingeredBytes > this.limits.lingerBytesMax) this.destroy();
+        if (!this.#linger.receives(chunk.length)) this.destroy();
         return;
       case "answer":
-        this.#carryOver(chunk, 0);
+        this.#input.hold(chunk);
         this.#updateReading();
         return;
-    }
-    if (this.#carry !== undefined) {
-      this.#carry.append(chunk);
-      if (!this.#headMayWait(this.#carry, chunk)) this.#runCarry();
-    } else {
-      const at = this.#run(chunk);
-      if (at < chunk.length) this.#carryOver(chunk, at);
-      this.#settle();
+      case "head":
+      case "body":
+        if (this.#input.read(chunk, this.#phase === "head" && this.#headHasBegun)) this.#settle();
     }
   }
 
-  /**
-   * An incomplete head is read again from its start. One that drips in is left alone until a line ends or enough has
-   * come, so that a byte a packet costs no more than the packet; the limit on fields bounds the lines.
-   */
-  #headMayWait(carry: CarriedBytes, chunk: Buffer): boolean {
-    return (
-      this.#phase === "head" &&
-      this.#headHasBegun &&
-      carry.length > rereadFromBytes &&
-      carry.length - this.#readBytes < rereadEveryBytes &&
-      !chunk.includes(0x0a)
-    );
-  }
-
-  #runCarry(): void {
-    const carry = this.#carry;
-    if (carry === undefined) return;
-    this.#carry = undefined;
-    const { length } = carry;
-    const at = this.#run(carry.bytes);
-    if (at < length) {
-      carry.drop(at);
-      this.#carry = carry;
-      this.#readBytes = carry.length;
-    }
-    this.#settle();
-  }
-
-  /** Reads as far as it may; returns where it stopped. */
-  #run(bytes: Buffer): number {
-    const end = bytes.length;
-    let at = 0;
-    this.#isRunning = true;
-    while (at < end) {
-      if (this.#phase === "head") {
-        // A peer that does not read its answers gets no more of them.
-        if (this.output.isBlocked) break;
-        const next = this.#parser.parse(bytes, at, end);
-        if (next === incomplete) break;
-        if (next === refused) {
-          this.#refuse(this.#parser.refusal);
-          at = end;
-          break;
-        }
-        at = next;
-        this.#runBytes = bytes;
-        this.#runAt = at;
-        this.#begin(at < end);
-      } else if (this.#phase === "body") {
-        at = this.incoming.take(bytes, at, end, this);
+  /** Implements `InputReader`. */
+  take(bytes: Buffer, at: number, end: number): number {
+    switch (this.#phase) {
+      case "head":
+        return this.#takeHead(bytes, at, end);
+      case "body": {
+        const next = this.incoming.take(bytes, at, end, this);
         if (this.incoming.isRefused) this.#refuse(this.incoming.refusal);
         else if (this.incoming.isDone) this.#bodyEnded();
-      } else if (this.#phase === "answer") break;
-      else at = end;
+        return next;
+      }
+      case "answer":
+        return stopped;
+      default:
+        return end;
     }
-    this.#isRunning = false;
-    this.#runBytes = undefined;
-    return at;
   }
 
-  #carryOver(chunk: Buffer, start: number): void {
-    const rest = chunk.subarray(start);
-    if (this.#carry === undefined) this.#carry = new CarriedBytes(rest);
-    else this.#carry.append(rest);
+  #takeHead(bytes: Buffer, at: number, end: number): number {
+    // A peer that does not read its answers gets no more of them.
+    if (this.output.isBlocked) return stopped;
+    const next = this.#parser.parse(bytes, at, end);
+    if (next === incomplete) return stopped;
+    if (next === refused) {
+      this.#refuse(this.#parser.refusal);
+      return end;
+    }
+    this.#input.passed(next);
+    this.#begin(next < end);
+    return next;
+  }
+
+  /** Reads what waits; `false`: nothing does. */
+  #resume(): boolean {
+    if (!this.#input.resume()) return false;
+    this.#settle();
+    return true;
   }
 
   /** After input: what leaves now, what is awaited, whether reading goes on. */
@@ -205,7 +164,7 @@ export class Http1ServerConnection
     switch (this.#phase) {
       case "head":
         this.output.scheduleFlush();
-        if (this.#carry !== undefined && !this.#headHasBegun && !this.output.isBlocked) {
+        if (this.#input.waitingBytes > 0 && !this.#headHasBegun && !this.output.isBlocked) {
           this.#headHasBegun = true;
           this.watchdog.set(this.limits.headMs);
         }
@@ -222,8 +181,8 @@ export class Http1ServerConnection
   }
 
   #updateReading(): void {
-    const waits = this.#carry?.length ?? 0;
-    const pipelineIsFull = waits > this.limits.pipelinedBytesMax && (this.#phase === "answer" || this.output.isBlocked);
+    const pipelineIsFull =
+      this.#input.waitingBytes > this.limits.pipelinedBytesMax && (this.#phase === "answer" || this.output.isBlocked);
     this.setReading(!pipelineIsFull && (this.unpaidBytes <= this.limits.unpaidBytesMax || this.#phase !== "body"));
   }
 
@@ -234,16 +193,7 @@ export class Http1ServerConnection
     this.watchdog.clear();
     this.#peerKeepsAlive = parser.isVersion10 ? section.hasKeepAlive && !section.hasClose : !section.hasClose;
     const bodyIsAbsent = !section.isChunked && section.contentLength <= 0;
-    const parts = {
-      method: parser.method,
-      authority: parser.authority,
-      path: parser.path,
-      fields: section,
-      isVersion10: parser.isVersion10,
-      bodyIsAbsent,
-    };
-    const offersUpgrade = section.hasUpgrade && bodyIsAbsent && !parser.isVersion10 && !isH2c(section.get("upgrade"));
-    const exchange = offersUpgrade ? new UpgradableServerExchange(this, parts) : new Http1ServerExchange(this, parts);
+    const exchange = openExchange(this, parser, bodyIsAbsent);
     this.#exchange = exchange;
     if (bodyIsAbsent) {
       this.#phase = "answer";
@@ -334,10 +284,10 @@ export class Http1ServerConnection
       return;
     }
     this.#complete();
-    if (this.#isRunning || this.#phase !== "head") return;
-    if (this.#carry === undefined) this.output.scheduleFlush();
+    if (this.#input.isReading || this.#phase !== "head") return;
+    if (this.#input.waitingBytes === 0) this.output.scheduleFlush();
     // The handler that has just answered must not lend its context to the next request.
-    else outsideContext(() => this.#runCarry());
+    else outsideContext(() => this.#resume());
   }
 
   /** Answer and request are complete. */
@@ -347,7 +297,7 @@ export class Http1ServerConnection
     this.#exchange = undefined;
     this.#isAnsweredEarly = false;
     if (exchange.closesConnection || this.#isDraining) {
-      this.#linger();
+      this.#endOurSide();
       return;
     }
     this.#phase = "head";
@@ -358,7 +308,7 @@ export class Http1ServerConnection
   #giveUpBody(): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    this.#linger();
+    this.#endOurSide();
     if (exchange === undefined) return;
     exchange.isOver = true;
     exchange.receiver.aborted(new ExchangeError("limit", "the rest of the body was not read: the answer is complete"));
@@ -373,7 +323,7 @@ export class Http1ServerConnection
     this.outgoing.abort();
     if (!exchange.headSent && (reason === "refuse" || reason === "overload")) {
       this.#answer(503, "not accepted; nothing was done");
-      this.#linger();
+      this.#endOurSide();
       return;
     }
     this.output.flush();
@@ -385,10 +335,7 @@ export class Http1ServerConnection
     this.output.flush();
     const exchange = this.#exchange;
     if (exchange !== undefined) exchange.isOver = true;
-    const firstBytes =
-      this.#runBytes !== undefined
-        ? Buffer.from(this.#runBytes.subarray(this.#runAt))
-        : Buffer.from(this.#carry?.bytes ?? []);
+    const firstBytes = this.#input.rest();
     this.setReading(true);
     this.#end(undefined);
     return { stream: this.stream, firstBytes };
@@ -401,17 +348,16 @@ export class Http1ServerConnection
     this.stallEnded();
     this.#exchange?.receiver.writable();
     if (this.#phase !== "head" || this.output.isBlocked) return;
-    if (this.#carry !== undefined) this.#runCarry();
-    else this.#updateReading();
+    if (!this.#resume()) this.#updateReading();
   }
 
   ended(): void {
     switch (this.#phase) {
       case "head":
         // What had not been looked at may be wrong rather than incomplete.
-        this.#runCarry();
+        this.#resume();
         if (this.#phase !== "head") return;
-        if (this.#carry === undefined) this.#linger();
+        if (this.#input.waitingBytes === 0) this.#endOurSide();
         else this.#refuse(refusals.incomplete);
         return;
       case "body":
@@ -433,14 +379,14 @@ export class Http1ServerConnection
     switch (this.#phase) {
       case "head":
         if (this.#headHasBegun) this.#refuse(refusals.headSlow);
-        else this.#linger();
+        else this.#endOurSide();
         return;
       case "body":
         if (this.isReadingStopped || this.bodyWindow.isGoodEnough(this.incoming)) this.bodyWindow.open(this.incoming);
         else this.#refuse(refusals.bodySlow);
         return;
       case "lingering":
-        if (!this.lingerGoesOn()) this.destroy();
+        if (!this.#linger.goesOn()) this.destroy();
         return;
     }
   }
@@ -467,7 +413,7 @@ export class Http1ServerConnection
       }
       if (!hasAnswer) this.#answer(refusal.status, refusal.text);
     } else this.#answer(refusal.status, refusal.text);
-    this.#linger();
+    this.#endOurSide();
   }
 
   #answer(status: number, text: string): void {
@@ -478,13 +424,13 @@ export class Http1ServerConnection
   }
 
   /** Ends our side and waits for the peer's, so that unread input does not destroy the answer (RFC 9112, section 9.6). */
-  #linger(): void {
+  #endOurSide(): void {
     this.#phase = "lingering";
-    this.#carry = undefined;
+    this.#input.clear();
     this.output.flush();
     this.setReading(true);
     this.stream.end();
-    this.lingerBegins();
+    this.#linger.begin();
   }
 
   #abort(error: ExchangeError): void {
@@ -499,13 +445,8 @@ export class Http1ServerConnection
   #end(error: Error | undefined): void {
     this.#phase = "over";
     this.#exchange = undefined;
-    this.#carry = undefined;
+    this.#input.clear();
     this.shut();
     this.#handler.closed(error);
   }
-}
-
-/** RFC 9113 has dropped the upgrade to HTTP/2; a client that asks for it gets an ordinary answer. */
-function isH2c(value: string | undefined): boolean {
-  return value?.trim().toLowerCase() === "h2c";
 }

@@ -1,6 +1,7 @@
 import type { ByteStream } from "../../platform/index.ts";
 import type { BodyReceiver, FieldList, HeaderField, ServerExchange } from "../exchange.ts";
 import { fieldLine, meaningOf, outgoingLength, refuseField } from "./field-lines.ts";
+import type { RequestHeadParser } from "./head-parser.ts";
 import { type ExchangeOwner, MessageExchange } from "./message-exchange.ts";
 import { statusLine } from "./status-lines.ts";
 
@@ -208,4 +209,21 @@ export class UpgradableServerExchange extends Http1ServerExchange {
 /** RFC 9110, section 6.4.1. */
 function statusMayHaveBody(status: number): boolean {
   return status !== 204 && status !== 304;
+}
+
+/** The exchange of the request whose head `parser` has just read. */
+export function openExchange(
+  owner: ServerExchangeOwner,
+  parser: RequestHeadParser,
+  bodyIsAbsent: boolean,
+): Http1ServerExchange {
+  const { method, authority, path, section, isVersion10 } = parser;
+  const parts = { method, authority, path, fields: section, isVersion10, bodyIsAbsent };
+  const offersUpgrade = section.hasUpgrade && bodyIsAbsent && !isVersion10 && !isH2c(section.get("upgrade"));
+  return offersUpgrade ? new UpgradableServerExchange(owner, parts) : new Http1ServerExchange(owner, parts);
+}
+
+/** RFC 9113 has dropped the upgrade to HTTP/2; a client that asks for it gets an ordinary answer. */
+function isH2c(value: string | undefined): boolean {
+  return value?.trim().toLowerCase() === "h2c";
 }

@@ -1,4 +1,4 @@
-import type { Tally } from "../request-tally.ts";
+import type { Tally } from "../processes/request-tally.ts";
 import type { Read } from "./load.ts";
 
 /** A stretch of a run with one kind of trouble. */

@@ -1,9 +1,9 @@
 import { systemPlatform } from "trunkline";
 import { SeededRandom } from "trunkline/testing";
-import { readTally } from "../request-tally.ts";
-import type { ServiceProcess } from "../service-process.ts";
-import { portOf } from "../services.ts";
-import type { Supervisor } from "../supervisor.ts";
+import { readTally } from "../processes/request-tally.ts";
+import type { ServiceProcess } from "../processes/service-process.ts";
+import { portOf } from "../processes/services.ts";
+import type { Supervisor } from "../processes/supervisor.ts";
 import { figuresOf, type Phase, type PhaseKind, type Target, targetsOfOutage, targetsOfTrouble } from "./figures.ts";
 import { Load } from "./load.ts";
 

@@ -5,7 +5,8 @@ import type { ProtocolName } from "../call.ts";
 import { checkEncoding, decompress, type Encoding, firstAccepted, isEncoding } from "../compression.ts";
 import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
 import { appendFields } from "../metadata.ts";
-import type { ServerCall, ServerWire } from "../server-call.ts";
+import type { ServerCall } from "../server-call.ts";
+import type { ServerWire } from "../server-wire.ts";
 import { type CodecName, compressedEnvelope, compressedFlag, decodeMessage, writeEnvelope } from "./message.ts";
 
 /**

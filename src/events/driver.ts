@@ -1,0 +1,177 @@
+import type { Observer, Platform } from "../platform/index.ts";
+import type { BrokerOptions } from "./broker.ts";
+import type { DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
+import type { EventIds } from "./event-id.ts";
+import type { AttemptHistory, EventRecord, StoredRecord } from "./record.ts";
+
+/**
+ * The port that every broker implements. A driver moves records and keeps what a broker keeps; it never decodes a body,
+ * never runs a handler and never decides what a failure means: that is the consumer runtime's, and the same for all.
+ *
+ * Records come in lanes. Log brokers (memory, embedded, Kafka) have a lane for each assigned partition, where settling means
+ * a watermark; RabbitMQ has one for each channel, where it means an acknowledgement. To the runtime both are `settle`.
+ */
+export interface BrokerDriver extends AsyncDisposable {
+  /** For messages: `sqlite`, `rabbitmq`. */
+  readonly name: string;
+  readonly capabilities: BrokerCapabilities;
+  /**
+   * Makes records durable. Resolves when the broker has confirmed or refused each: `undefined`, or why not, at the same
+   * index. Records of one key keep their order, also over calls that overlap and over reconnects. Rejects only when closed.
+   */
+  publish(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]>;
+  /**
+   * Makes sure that topics can be published to; makes those that are missing where it may.
+   * @throws BrokerError that names what is missing and what to do
+   */
+  prepare(topics: readonly string[]): Promise<void>;
+  /**
+   * Begins to feed `sink`. Resolves when the group exists at the broker, so that what is published from now on reaches it.
+   * @throws BrokerError for a demand that the broker cannot meet, before anything is consumed
+   */
+  subscribe(demand: SubscriptionDemand, sink: RecordSink): Promise<DriverSubscription>;
+  /** The dead letters of all groups. */
+  readonly deadLetters: DeadLetterStore;
+  /** The groups that the broker knows, with what waits for each. */
+  groups(): Promise<readonly GroupStatus[]>;
+  /** Reads topics without belonging to a group: from now on, or all that the broker still has (`capabilities.replay`). */
+  tail(topics: readonly string[], from: "beginning" | "now", signal: AbortSignal): AsyncIterable<StoredRecord>;
+  /** Whether the broker can be reached at the moment, with a word on why not: for readiness checks. */
+  status(): { readonly isReady: boolean; readonly detail: string };
+  /** Flushes publishes and ends. Subscriptions have been closed before. */
+  close(): Promise<void>;
+}
+
+/** What a driver is made with. */
+export interface DriverContext {
+  readonly platform: Platform;
+  readonly observer: Observer;
+  readonly options: BrokerOptions;
+  /** For what a driver has to name itself, such as dead letters. */
+  readonly ids: EventIds;
+}
+
+/**
+ * What `brokers/<name>/index.ts` exports as `connect<Name>`. Resolves when the broker has been reached once.
+ * @throws BrokerError for a URL that means nothing, naming the part that is wrong
+ */
+export type ConnectDriver = (url: string, context: DriverContext) => Promise<BrokerDriver>;
+
+/** What a broker can do, checked at start against what a subscription asks for. */
+export interface BrokerCapabilities {
+  /** How a record comes back later: by the broker's own timer, by a ladder of queues, or not at all. */
+  readonly delay: "native" | "ladder" | "none";
+  /** Whether new groups can read what was published before them. */
+  readonly replay: boolean;
+  readonly transactions: boolean;
+  /** The strictest order that subscriptions can have unless their options say otherwise. */
+  readonly order: "key" | "partition" | "none";
+  /** Largest body in bytes. */
+  readonly bodyBytesMax: number;
+}
+
+/** Why a record is not durable. */
+export interface PublishFailure {
+  /** `false`: the same record will be refused again. */
+  readonly isRetryable: boolean;
+  readonly error: Error;
+}
+
+export type Order = "key" | "partition" | "none";
+
+export interface SubscriptionDemand {
+  readonly group: string;
+  readonly topics: readonly string[];
+  /** Types that have handlers; RabbitMQ binds its queue with them unless told otherwise. */
+  readonly types: readonly string[];
+  readonly order: Order;
+  /** Handlers that run at once at most; a driver with prefetch takes at least as many. */
+  readonly concurrency: number;
+  /** Where a new group begins. */
+  readonly from: "beginning" | "now";
+  /** Options that only one broker understands, by its name. */
+  readonly specific: Readonly<Record<string, unknown>>;
+}
+
+/** A source of records in an order: a partition while it is assigned, a channel of RabbitMQ. */
+export interface Lane {
+  /**
+   * `orders/3`, `order_processing`. The lane that comes after a re-assignment or a reconnect is another object of the same
+   * name: its records wait for handlers of the same key that still run on the one before.
+   */
+  readonly name: string;
+  /** Whether order within it means anything. */
+  readonly isOrdered: boolean;
+  /** The record is done with: it never comes again to this group, except after a crash. May be called in any order. */
+  settle(record: StoredRecord): void;
+  /** The record was not begun, or must come again soon: somebody else may have it. */
+  release(record: StoredRecord): void;
+  /**
+   * Before a handler runs: makes durable that an attempt begins, where a crash could otherwise be forgotten. `undefined`
+   * when nothing is to be done for this record, which is the common case. Called before every attempt of the record.
+   *
+   * @param attempts how many have begun before this one, `record.history.attempts` included
+   */
+  begin?(record: StoredRecord, attempts: number): Promise<void> | undefined;
+  /** Stops the flow of new records, after those that are already on their way; never leaves the group. */
+  pause(): void;
+  /** Lets records flow again, but none before it has returned. */
+  resume(): void;
+}
+
+/**
+ * What the runtime gives to a driver. Called outside of any ambient context; nothing here throws. Handlers may run inside of
+ * `records`, so that a driver hands over a few hundred at a time, and takes a turn of the event loop between two hand-overs.
+ */
+export interface RecordSink {
+  /** A lane has come, and the one of the same name before it has gone. Records follow. May pause the lane at once. */
+  opened(lane: Lane): void;
+  records(lane: Lane, records: readonly StoredRecord[]): void;
+  /**
+   * The lane is being taken away: resolves when its running handlers have ended and been settled, or `budgetMs` have
+   * passed; what had not begun is forgotten. Whatever is settled on the lane afterwards counts for nothing.
+   */
+  revoke(lane: Lane, budgetMs: number): Promise<void>;
+  /** The lane is gone already: nothing that it held may be settled. */
+  lost(lane: Lane): void;
+  /** The subscription cannot go on. */
+  failed(error: Error): void;
+}
+
+/** A running subscription, seen by the runtime. Each promise resolves when the broker has made the move durable. */
+export interface DriverSubscription {
+  /**
+   * Lets a record come to this group again, not before `delayMs` from now, behind others of its key that are there by then.
+   * The runtime settles the original afterwards.
+   */
+  retryLater(record: StoredRecord, delayMs: number, history: AttemptHistory): Promise<void>;
+  /** Puts a record among the dead letters of the group. The runtime settles the original afterwards. */
+  deadLetter(record: StoredRecord, details: DeathDetails): Promise<void>;
+  /** No further records; those that were delivered can still be settled. */
+  stop(): Promise<void>;
+  /** Makes all settlements durable, leaves the group. What was not settled comes again. */
+  close(): Promise<void>;
+}
+
+/** What the runtime knows of a record that is given up. */
+export interface DeathDetails extends AttemptHistory {
+  readonly reason: DeadLetterReason;
+  /** Of the last failure: name, message and stack, cut to a few kilobytes. */
+  readonly exception: string | undefined;
+  /** Which process gave it up. */
+  readonly consumer: string;
+  /** The contract that it was held against, where one was found. */
+  readonly contract: string | undefined;
+}
+
+export interface GroupStatus {
+  readonly group: string;
+  readonly topic: string;
+  /** Partition or queue. */
+  readonly lane: string;
+  /** Records that wait; those in work included. */
+  readonly lag: number;
+  /** Age of the oldest that waits, in milliseconds; `undefined` where the broker does not say. */
+  readonly oldestAgeMs: number | undefined;
+  readonly consumers: number | undefined;
+}

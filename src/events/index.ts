@@ -1,0 +1,61 @@
+/**
+ * Events: one API and one set of guarantees over several brokers. May import `errors`, `platform`, `contract` and
+ * `resilience`; knows nothing of calls.
+ *
+ * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
+ * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
+ */
+export type {
+  Broker,
+  BrokerOptions,
+  DrainOptions,
+  GatherOptions,
+  HeldLetter,
+  KafkaSubscribeOptions,
+  Middleware,
+  OnFailure,
+  Published,
+  PublishOptions,
+  RabbitmqSubscribeOptions,
+  RetryScheduleOptions,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionStats,
+  TailOptions,
+} from "./broker.ts";
+export { connectBroker } from "./connect.ts";
+export { createBroker } from "./create-broker.ts";
+export { type PostgresClient, type PostgresPool, type TransactionOptions, transaction } from "./database/index.ts";
+
+export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
+export type {
+  BrokerCapabilities,
+  BrokerDriver,
+  ConnectDriver,
+  DeathDetails,
+  DriverContext,
+  DriverSubscription,
+  GroupStatus,
+  Lane,
+  Order,
+  PublishFailure,
+  RecordSink,
+  SubscriptionDemand,
+} from "./driver.ts";
+export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
+export { type Delivery, type EventHandler, type Handle, on } from "./handler.ts";
+export { type Inbox, type InboxOptions, inbox } from "./inbox/index.ts";
+export { type Outbox, type OutboxCounts, type OutboxEvent, type OutboxOptions, outbox } from "./outbox/index.ts";
+export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type {
+  EventDeadLettered,
+  EventHandled,
+  EventHandlerAbandoned,
+  EventIgnored,
+  EventMoveFailed,
+  EventRetried,
+  EventsEvent,
+  EventsPublished,
+  HandlingFailed,
+  SubscriptionFailed,
+} from "./runtime/observed.ts";
