@@ -1,4 +1,4 @@
-import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescFile, DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import type { Observer, Platform, Priority } from "../platform/index.ts";
 import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter.ts";
 import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
@@ -54,6 +54,11 @@ export interface BrokerOptions {
   /** How bodies are written. Both are read always. @default "application/json" */
   readonly contentType?: "application/json" | "application/protobuf" | undefined;
   readonly gather?: GatherOptions | undefined;
+  /**
+   * Files of contracts whose events are known beside those of handlers and publishes (and of their files): a known type
+   * without a handler is passed over, an unknown one is not.
+   */
+  readonly contracts?: readonly DescFile[] | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
   /** Topics that are missing are made. @default true, except on Kafka */
@@ -98,12 +103,16 @@ export interface Published {
 export type OnFailure = "park-key" | "block" | "unordered";
 
 export interface RetryScheduleOptions {
-  /** All attempts, the first included. @default 8 */
+  /** All attempts, the first included. @default 8: with the other defaults over a little more than nine minutes */
   readonly maxAttempts?: number | undefined;
   /** Attempts right after the first, with short pauses, before the delayed ones. @default 2 */
   readonly immediate?: number | undefined;
-  /** Of the first delayed attempt; doubles. @default 1,000: with 8 attempts about ten minutes in all with `maxDelayMs` */
+  /** Longest pause before the first of those; doubles; any part of it, by chance. @default 25 */
+  readonly immediateDelayMs?: number | undefined;
+  /** Before the first delayed attempt. @default 3,000 */
   readonly initialDelayMs?: number | undefined;
+  /** What the delay grows by. @default 4 */
+  readonly factor?: number | undefined;
   /** @default 300,000 */
   readonly maxDelayMs?: number | undefined;
 }

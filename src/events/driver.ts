@@ -1,4 +1,7 @@
+import type { Observer, Platform } from "../platform/index.ts";
+import type { BrokerOptions } from "./broker.ts";
 import type { DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
+import type { EventIds } from "./event-id.ts";
 import type { AttemptHistory, EventRecord, StoredRecord } from "./record.ts";
 
 /**
@@ -39,10 +42,27 @@ export interface BrokerDriver extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** What a driver is made with. */
+export interface DriverContext {
+  readonly platform: Platform;
+  readonly observer: Observer;
+  readonly options: BrokerOptions;
+  /** For what a driver has to name itself, such as dead letters. */
+  readonly ids: EventIds;
+}
+
+/**
+ * What `brokers/<name>/index.ts` exports as `connect<Name>`. Resolves when the broker has been reached once.
+ * @throws BrokerError for a URL that means nothing, naming the part that is wrong
+ */
+export type ConnectDriver = (url: string, context: DriverContext) => Promise<BrokerDriver>;
+
 /** What a broker can do, checked at start against what a subscription asks for. */
 export interface BrokerCapabilities {
   /** How a record comes back later: by the broker's own timer, by a ladder of queues, or not at all. */
   readonly delay: "native" | "ladder" | "none";
+  /** Whether a group's records can come back to it later (`retryLater`) although publishes cannot be delayed. @default whether `delay` is not "none" */
+  readonly retryLater?: boolean | undefined;
   /** Whether new groups can read what was published before them. */
   readonly replay: boolean;
   readonly transactions: boolean;
@@ -77,7 +97,10 @@ export interface SubscriptionDemand {
 
 /** A source of records in an order: a partition while it is assigned, a channel of RabbitMQ. */
 export interface Lane {
-  /** For people and metrics: `orders/3`, `order_processing`. */
+  /**
+   * `orders/3`, `order_processing`. The lane that comes after a re-assignment or a reconnect is another object of the same
+   * name: its records wait for handlers of the same key that still run on the one before.
+   */
   readonly name: string;
   /** Whether order within it means anything. */
   readonly isOrdered: boolean;
@@ -87,17 +110,23 @@ export interface Lane {
   release(record: StoredRecord): void;
   /**
    * Before a handler runs: makes durable that an attempt begins, where a crash could otherwise be forgotten. `undefined`
-   * when nothing is to be done for this record, which is the common case.
+   * when nothing is to be done for this record, which is the common case. Called before every attempt of the record.
+   *
+   * @param attempts how many have begun before this one, `record.history.attempts` included
    */
-  begin?(record: StoredRecord): Promise<void> | undefined;
+  begin?(record: StoredRecord, attempts: number): Promise<void> | undefined;
   /** Stops the flow of new records, after those that are already on their way; never leaves the group. */
   pause(): void;
+  /** Lets records flow again, but none before it has returned. */
   resume(): void;
 }
 
-/** What the runtime gives to a driver. */
+/**
+ * What the runtime gives to a driver. Called outside of any ambient context; nothing here throws. Handlers may run inside of
+ * `records`, so that a driver hands over a few hundred at a time, and takes a turn of the event loop between two hand-overs.
+ */
 export interface RecordSink {
-  /** A lane has come. Records follow. */
+  /** A lane has come, and the one of the same name before it has gone. Records follow. May pause the lane at once. */
   opened(lane: Lane): void;
   records(lane: Lane, records: readonly StoredRecord[]): void;
   /**

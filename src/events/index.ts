@@ -23,12 +23,16 @@ export type {
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
+export { connectBroker } from "./connect.ts";
+export { createBroker } from "./create-broker.ts";
 export { type PostgresClient, type PostgresPool, type TransactionOptions, transaction } from "./database/index.ts";
 export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
 export type {
   BrokerCapabilities,
   BrokerDriver,
+  ConnectDriver,
   DeathDetails,
+  DriverContext,
   DriverSubscription,
   GroupStatus,
   Lane,
@@ -42,3 +46,15 @@ export { type Delivery, type EventHandler, type Handle, on } from "./handler.ts"
 export { type Inbox, type InboxOptions, inbox } from "./inbox/index.ts";
 export { type Outbox, type OutboxCounts, type OutboxEvent, type OutboxOptions, outbox } from "./outbox/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type {
+  EventDeadLettered,
+  EventHandled,
+  EventHandlerAbandoned,
+  EventIgnored,
+  EventMoveFailed,
+  EventRetried,
+  EventsEvent,
+  EventsPublished,
+  HandlingFailed,
+  SubscriptionFailed,
+} from "./runtime/observed.ts";

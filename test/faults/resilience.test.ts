@@ -90,5 +90,7 @@ describe("real processes", { timeout: 60_000 }, () => {
     const allowed = Math.max(1.25, 1.225 + (10 * seconds) / outcomes.length);
     const amplification = (after - before) / outcomes.length;
     assert(amplification <= allowed, `the last layer got ${amplification} times what was offered`);
+    // Not because something on the way holds everything back: what fails there has been asked.
+    assert(amplification >= 0.9, `the last layer got ${amplification} times what was offered`);
   });
 });

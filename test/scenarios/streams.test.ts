@@ -11,7 +11,7 @@ const words = 3;
 /** What becomes of one attempt: so many messages, then its end, an error, or the loss of its connection. */
 interface Attempt {
   readonly messages: number;
-  readonly ending: "end" | "error" | "cut";
+  readonly last: "end" | "error" | "cut";
 }
 
 /** Each attempt as it is written, whichever host it comes to; messages tell which attempt they are of. */
@@ -20,14 +20,14 @@ function perform(made: World, attempts: readonly Attempt[]): void {
   for (const host of made.hosts) {
     host.speech = async function* (call) {
       const nth = begun++;
-      const { messages, ending } = attempts[nth] ?? { messages: words, ending: "end" };
+      const { messages, last } = attempts[nth] ?? { messages: words, last: "end" };
       for (let n = 0; n < messages; n++) {
         await host.work(call, 2);
         yield `${nth}.${n}`;
       }
       await host.work(call, 2);
-      if (ending === "error") throw new RpcError("unavailable", "not now");
-      if (ending === "cut") {
+      if (last === "error") throw new RpcError("unavailable", "not now");
+      if (last === "cut") {
         for (const { client } of made.platform.network.connections) {
           if (client.remoteAddress === host.address) client.cut();
         }
@@ -52,7 +52,7 @@ async function read(made: World, isRepeatable: boolean): Promise<{ heard: string
 
 const attempt: fc.Arbitrary<Attempt> = fc.record({
   messages: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.nat(words)),
-  ending: fc.constantFrom("end", "error", "cut"),
+  last: fc.constantFrom("end", "error", "cut"),
 });
 
 test("whatever becomes of its attempts, a reader hears one attempt from its first message, or none", async t => {
@@ -60,19 +60,19 @@ test("whatever becomes of its attempts, a reader hears one attempt from its firs
     fc.asyncProperty(fc.array(attempt, { maxLength: 3 }), fc.boolean(), async (attempts, isRepeatable) => {
       const made = await world(t, 2, { target: "static" });
       perform(made, attempts);
-      const script = [...attempts, { messages: words, ending: "end" } as const];
+      const script = [...attempts, { messages: words, last: "end" } as const];
       const tries = isRepeatable ? 3 : 1;
       // The first attempt of which anything is heard, or that ends well, is the last one.
-      let last = script.findIndex(({ messages, ending }) => messages > 0 || ending === "end");
-      last = Math.min(last === -1 ? script.length - 1 : last, tries - 1);
-      const { messages, ending } = script[last] as Attempt;
+      let nth = script.findIndex(({ messages, last }) => messages > 0 || last === "end");
+      nth = Math.min(nth === -1 ? script.length - 1 : nth, tries - 1);
+      const { messages, last } = script[nth] as Attempt;
       const { heard, end } = await read(made, isRepeatable);
       assert.deepEqual(
         heard,
-        Array.from({ length: messages }, (_, n) => `${last}.${n}`),
+        Array.from({ length: messages }, (_, n) => `${nth}.${n}`),
       );
-      assert.equal(end, ending === "end" ? "end" : "unavailable");
-      assert.equal(made.arrived(), last + 1, "and is sent no more often");
+      assert.equal(end, last === "end" ? "end" : "unavailable");
+      assert.equal(made.arrived(), nth + 1, "and is sent no more often");
       made.close();
     }),
     { numRuns: 100 },

@@ -94,7 +94,9 @@ export function bucketOf({ key, id }: EventRecord): number {
 export const rowState = { unsent: 0, sent: 1, scheduled: 2, parked: 3, held: 4, skipped: 5 } as const;
 
 /** What of a record is kept as text beside topic, key and body. */
-export function attributesText({ topic: _topic, key: _key, body: _body, ...attributes }: EventRecord): string {
+export function attributesText(record: EventRecord): string {
+  // The time of a scheduled event has come when it is sent.
+  const { topic: _topic, key: _key, body: _body, notBeforeMs: _due, ...attributes } = record;
   return JSON.stringify(attributes);
 }
 

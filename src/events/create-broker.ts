@@ -1,0 +1,270 @@
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { compileEvent, type Validate, validation } from "../contract/index.ts";
+import { type Observer, outsideContext, type Platform, silentObserver, systemPlatform } from "../platform/index.ts";
+import type {
+  Broker,
+  BrokerOptions,
+  DrainOptions,
+  HeldLetter,
+  Published,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription,
+  TailOptions,
+} from "./broker.ts";
+import type { DeadLetterFilter } from "./dead-letter.ts";
+import type { BrokerCapabilities, BrokerDriver, GroupStatus, PublishFailure } from "./driver.ts";
+import { BrokerError, PublishError } from "./errors.ts";
+import { EventIds } from "./event-id.ts";
+import { EventWriter } from "./event-writer.ts";
+import { Forwarding } from "./forwarding.ts";
+import type { EventHandler } from "./handler.ts";
+import { LetterInHand } from "./held-letter.ts";
+import { PublishAll } from "./publish-all.ts";
+import { Publisher } from "./publisher.ts";
+import type { EventRecord, StoredRecord } from "./record.ts";
+import { EventCatalog } from "./runtime/catalog.ts";
+import { Consumer } from "./runtime/consumer.ts";
+import { type Handling, handlingOf } from "./runtime/handling.ts";
+import { bufferedBytesMax, bufferedRecordsMax, drainTimeoutMs, parkedShare } from "./runtime/limits.ts";
+import { checkSubscription } from "./runtime/subscribe-options.ts";
+import { RunningSubscription } from "./runtime/subscription.ts";
+import { TopicGate } from "./topic-gate.ts";
+import { WaitingPublish } from "./waiting-publish.ts";
+
+/**
+ * A broker over a driver: what all brokers have in common. For authors of drivers; everybody else uses `connectBroker`.
+ *
+ * @throws BrokerError for an option out of range; ContractError for a contract of `options.contracts` that cannot be used
+ */
+export function createBroker(driver: BrokerDriver, options: BrokerOptions = {}): Broker {
+  return new DrivenBroker(driver, options);
+}
+
+class DrivenBroker implements Broker {
+  readonly name: string;
+  readonly capabilities: BrokerCapabilities;
+  readonly #driver: BrokerDriver;
+  readonly #platform: Platform;
+  readonly #observer: Observer;
+  readonly #catalog = new EventCatalog();
+  readonly #writer: EventWriter;
+  readonly #publisher: Publisher;
+  readonly #topics: TopicGate;
+  readonly #source: string;
+  readonly #subscriptions = new Set<RunningSubscription>();
+  /** Why a subscription has ended that nobody had asked to. */
+  #failure: { readonly group: string; readonly error: Error } | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(driver: BrokerDriver, options: BrokerOptions) {
+    this.name = driver.name;
+    this.capabilities = driver.capabilities;
+    this.#driver = driver;
+    this.#platform = options.platform ?? systemPlatform;
+    this.#observer = options.observer ?? silentObserver;
+    this.#source = options.source ?? "/trunkline";
+    this.#publisher = new Publisher(driver, this.#platform, this.#observer, options.gather);
+    this.#topics = new TopicGate(driver, this.#publisher);
+    const { bodyBytesMax, delay } = driver.capabilities;
+    this.#writer = new EventWriter(this.#platform, new EventIds(this.#platform), {
+      source: this.#source,
+      contentType: contentTypeOf(options),
+      bodyBytesMax,
+      canDelay: delay !== "none",
+      brokerName: driver.name,
+    });
+    for (const file of options.contracts ?? []) this.#catalog.learn(file);
+  }
+
+  publish<D extends DescMessage>(schema: D, event: MessageInitShape<D>, options?: PublishOptions): Promise<Published> {
+    let record: EventRecord;
+    try {
+      options?.signal?.throwIfAborted();
+      this.#refuseClosed();
+      record = this.#writer.write(schema, event, options);
+      this.#catalog.learn(schema.file);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return new Promise((resolve, reject) => {
+      const waiting = new WaitingPublish(resolve, reject);
+      const pending = this.#topics.add(record, waiting);
+      if (options?.signal !== undefined) waiting.giveUpOn(options.signal, this.#publisher, pending);
+    });
+  }
+
+  async publishAll<D extends DescMessage>(
+    schema: D,
+    events: Iterable<MessageInitShape<D>> | AsyncIterable<MessageInitShape<D>>,
+    options?: Omit<PublishOptions, "id" | "key">,
+  ): Promise<readonly Published[]> {
+    options?.signal?.throwIfAborted();
+    this.#refuseClosed();
+    this.#catalog.learn(compileEvent(schema).desc.file);
+    const all = new PublishAll(this.#publisher, this.#topics);
+    return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
+  }
+
+  encode<D extends DescMessage>(
+    schema: D,
+    event: MessageInitShape<D>,
+    options?: Omit<PublishOptions, "signal">,
+  ): EventRecord {
+    // Who keeps the record until its time needs no broker that can.
+    return this.#writer.write(schema, event, options, true);
+  }
+
+  forward(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
+    return Forwarding.run(this.#publisher, this.#topics, records);
+  }
+
+  async subscribe(options: SubscribeOptions, ...handlers: readonly EventHandler[]): Promise<Subscription> {
+    this.#refuseClosed();
+    const checked = checkSubscription(options, handlers, this.#driver);
+    for (const { event } of handlers) this.#catalog.learn(event.desc.file);
+    const handlings = await this.#handlings(handlers, options);
+    const { demand } = checked;
+    await this.#driver.prepare(demand.topics);
+    const recordsMax = Math.max(bufferedRecordsMax, demand.concurrency * 2);
+    let running: RunningSubscription | undefined;
+    let failure: Error | undefined;
+    const consumer = new Consumer(
+      {
+        group: demand.group,
+        concurrency: demand.concurrency,
+        order: demand.order,
+        onFailure: checked.onFailure,
+        schedule: checked.schedule,
+        unknownTypes: checked.unknownTypes,
+        handlerTimeoutMs: checked.handlerTimeoutMs,
+        limits: {
+          recordsMax,
+          bytesMax: bufferedBytesMax,
+          parkedMax: Math.max(1, Math.floor(recordsMax * parkedShare)),
+        },
+        canRetryLater: this.capabilities.retryLater ?? this.capabilities.delay !== "none",
+        handlings,
+        consumer: this.#source,
+      },
+      this.#catalog,
+      this.#platform,
+      this.#observer,
+      error => {
+        failure ??= error;
+        if (running !== undefined) this.#failed(running, error);
+      },
+    );
+    // The driver's connections and timers serve the subscription, not the work in which it was made.
+    const driverHalf = await outsideContext(() => this.#driver.subscribe(demand, consumer));
+    running = new RunningSubscription(demand.group, consumer, driverHalf, this.#observer, ended =>
+      this.#subscriptions.delete(ended),
+    );
+    this.#subscriptions.add(running);
+    outsideContext(() => consumer.attach(driverHalf));
+    if (failure !== undefined) this.#failed(running, failure);
+    if (this.#closing !== undefined) {
+      await running.drain();
+      throw new BrokerError(`subscribe (group ${demand.group}): the broker was closed meanwhile`);
+    }
+    return running;
+  }
+
+  async #handlings(
+    handlers: readonly EventHandler[],
+    { middleware = [] }: SubscribeOptions,
+  ): Promise<ReadonlyMap<string, ReadonlyMap<string, Handling>>> {
+    const topics = new Map<string, Map<string, Handling>>();
+    for (const handler of handlers) {
+      const { topic, type, desc } = handler.event;
+      const validate: Validate | undefined = await validation(desc);
+      const types = topics.get(topic) ?? new Map<string, Handling>();
+      topics.set(topic, types.set(type, handlingOf(handler, validate, middleware)));
+    }
+    return topics;
+  }
+
+  #failed(subscription: RunningSubscription, error: Error): void {
+    this.#failure = { group: subscription.group, error };
+    subscription.fail(error);
+  }
+
+  async *deadLetters(filter: DeadLetterFilter = {}): AsyncGenerator<HeldLetter, void, undefined> {
+    const { deadLetters } = this.#driver;
+    for await (const letter of deadLetters.list(filter)) yield new LetterInHand(letter, deadLetters);
+  }
+
+  groups(): Promise<readonly GroupStatus[]> {
+    return this.#driver.groups();
+  }
+
+  async *tail(topics: readonly string[], options: TailOptions = {}): AsyncGenerator<StoredRecord, void, undefined> {
+    const { from = "now", signal } = options;
+    if (from === "beginning" && !this.capabilities.replay) {
+      throw new BrokerError(
+        `tail: from is "beginning", and ${this.name} does not keep what has been consumed; use "now"`,
+      );
+    }
+    const left = new AbortController();
+    const stop = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
+    try {
+      yield* this.#driver.tail(topics, from, stop);
+    } finally {
+      left.abort();
+    }
+  }
+
+  status(): { readonly isReady: boolean; readonly detail: string } {
+    if (this.#closing !== undefined) return { isReady: false, detail: `${this.name}: closed` };
+    if (this.#failure !== undefined) {
+      const { group, error } = this.#failure;
+      return { isReady: false, detail: `${this.name}: the subscription of ${group} has ended: ${error.message}` };
+    }
+    return this.#driver.status();
+  }
+
+  close(options: DrainOptions = {}): Promise<void> {
+    this.#closing ??= outsideContext(() => this.#close(options.timeoutMs ?? drainTimeoutMs));
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const drained = await Promise.allSettled([...this.#subscriptions].map(one => one.drain({ timeoutMs })));
+    await this.#flush(timeoutMs);
+    this.#publisher.close();
+    await this.#driver.close();
+    const failed = drained.filter(result => result.status === "rejected").map(({ reason }) => reason as unknown);
+    // Those that had failed before have told so; this is about the drain itself.
+    if (failed.length > 0 && this.#failure === undefined) {
+      throw new BrokerError(`${this.name}: not every subscription was drained`, { cause: failed[0] });
+    }
+  }
+
+  /** Waits for the answers of publishes, but not for ever. */
+  async #flush(timeoutMs: number): Promise<void> {
+    if (this.#publisher.pending === 0) return;
+    await new Promise<void>(resolve => {
+      const timer = this.#platform.clock.after(timeoutMs, resolve, true);
+      void this.#publisher.flush().then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing !== undefined) throw new PublishError(`${this.name}: the broker is closed`, false);
+  }
+}
+
+function contentTypeOf({ contentType }: BrokerOptions): NonNullable<BrokerOptions["contentType"]> {
+  if (contentType === undefined || contentType === "application/json") return "application/json";
+  if (contentType === "application/protobuf") return contentType;
+  throw new BrokerError(
+    `connectBroker: contentType is ${JSON.stringify(contentType)}; it must be "application/json" or "application/protobuf"`,
+  );
+}

@@ -1,0 +1,85 @@
+import type { LaneState } from "./entry.ts";
+import { resumeShare } from "./limits.ts";
+
+/** What a consumer may have in memory. */
+export interface IntakeLimits {
+  readonly recordsMax: number;
+  readonly bytesMax: number;
+  /** Of the records, those that are held and those that wait behind them. */
+  readonly parkedMax: number;
+}
+
+/**
+ * Back-pressure: lanes are paused when the consumer has enough in memory and flow again when half of it is done, so that
+ * memory is the same however much waits at the broker. A lane whose parked records fill their share is paused alone; the
+ * others flow on. Pausing is all that happens: no lane is given up for it.
+ */
+export class Intake {
+  readonly #limits: IntakeLimits;
+  readonly #lanes = new Set<LaneState>();
+  #records = 0;
+  #bytes = 0;
+  #isFull = false;
+  #isParkingFull = false;
+
+  constructor(limits: IntakeLimits) {
+    this.#limits = limits;
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  open(lane: LaneState): void {
+    this.#lanes.add(lane);
+    this.#regulateLane(lane);
+  }
+
+  /** The lane has gone; what it had has been removed or is about to be. */
+  forget(lane: LaneState): void {
+    this.#lanes.delete(lane);
+  }
+
+  /** A record has come. Follow a hand-over by `regulate`. */
+  add(lane: LaneState, bytes: number): void {
+    lane.records++;
+    lane.bytes += bytes;
+    this.#records++;
+    this.#bytes += bytes;
+  }
+
+  /** A record is done with. @param parked of all lanes */
+  remove(lane: LaneState, bytes: number, parked: number): void {
+    lane.records--;
+    lane.bytes -= bytes;
+    this.#records--;
+    this.#bytes -= bytes;
+    if (this.#isFull || this.#isParkingFull) this.regulate(parked);
+  }
+
+  /** Pauses and resumes as it is now. @param parked of all lanes */
+  regulate(parked: number): void {
+    const { recordsMax, bytesMax, parkedMax } = this.#limits;
+    const wasFull = this.#isFull;
+    const couldNotPark = this.#isParkingFull;
+    if (this.#records >= recordsMax || this.#bytes >= bytesMax) this.#isFull = true;
+    else if (this.#records <= recordsMax * resumeShare && this.#bytes <= bytesMax * resumeShare) this.#isFull = false;
+    if (parked >= parkedMax) this.#isParkingFull = true;
+    else if (parked <= parkedMax * resumeShare) this.#isParkingFull = false;
+    if (wasFull === this.#isFull && couldNotPark === this.#isParkingFull && !this.#isParkingFull) return;
+    for (const lane of this.#lanes) this.#regulateLane(lane);
+  }
+
+  #regulateLane(lane: LaneState): void {
+    if (lane.phase !== "open") return;
+    const shouldPause = this.#isFull || (this.#isParkingFull && lane.parked > 0);
+    if (shouldPause === lane.isPaused) return;
+    lane.isPaused = shouldPause;
+    if (shouldPause) lane.lane.pause();
+    else lane.lane.resume();
+  }
+}

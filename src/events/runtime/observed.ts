@@ -1,0 +1,87 @@
+import type { DeadLetterReason } from "../dead-letter.ts";
+
+/** What all that is observed of an event says. */
+interface OfEvent {
+  readonly group: string;
+  readonly topic: string;
+  /** As the record or its contract has it; `undefined` where neither does. */
+  readonly eventType: string | undefined;
+  /** Where the record is: `orders/3@1289`. */
+  readonly place: string;
+}
+
+/** A handler has returned. */
+export interface EventHandled extends OfEvent {
+  readonly type: "events.handled";
+  readonly durationMs: number;
+  /** Attempts before the one that succeeded. */
+  readonly attempt: number;
+}
+
+/** A handler has thrown. */
+export interface HandlingFailed extends OfEvent {
+  readonly type: "events.failed";
+  readonly durationMs: number;
+  readonly attempt: number;
+  readonly error: unknown;
+}
+
+/** Another attempt is decided on. */
+export interface EventRetried extends OfEvent {
+  readonly type: "events.retried";
+  readonly delayMs: number;
+  /** `held`: here, unacknowledged, later ones of its key behind it. `moved`: by the broker, the others go on. */
+  readonly how: "held" | "moved";
+}
+
+export interface EventDeadLettered extends OfEvent {
+  readonly type: "events.dead_lettered";
+  readonly reason: DeadLetterReason;
+  readonly attempts: number;
+}
+
+/** A known type that the subscription does not handle, or an unknown one that its options ignore. */
+export interface EventIgnored extends OfEvent {
+  readonly type: "events.ignored";
+}
+
+/** A handler goes on long after its deadline and its signal; it keeps its place among the concurrent ones. */
+export interface EventHandlerAbandoned extends OfEvent {
+  readonly type: "events.handler.abandoned";
+  readonly runningMs: number;
+}
+
+/** The broker did not take a dead letter, a retry or the mark of an attempt; it is tried again. */
+export interface EventMoveFailed extends OfEvent {
+  readonly type: "events.move.failed";
+  readonly what: "dead-letter" | "retry-later" | "begin";
+  readonly failures: number;
+  readonly error: unknown;
+}
+
+/** A subscription could not go on. */
+export interface SubscriptionFailed {
+  readonly type: "events.subscription.failed";
+  readonly group: string;
+  readonly error: Error;
+}
+
+/** A batch of publishes has ended. */
+export interface EventsPublished {
+  readonly type: "events.published";
+  readonly records: number;
+  readonly refused: number;
+  readonly durationMs: number;
+}
+
+/** What the events layer tells its observer; drivers have their own beside it. */
+export type EventsEvent =
+  | EventHandled
+  | HandlingFailed
+  | EventRetried
+  | EventDeadLettered
+  | EventIgnored
+  | EventHandlerAbandoned
+  | EventMoveFailed
+  | SubscriptionFailed
+  | EventsPublished;

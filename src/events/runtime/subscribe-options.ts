@@ -1,0 +1,206 @@
+import type { KafkaSubscribeOptions, OnFailure, RabbitmqSubscribeOptions, SubscribeOptions } from "../broker.ts";
+import type { BrokerCapabilities, Order, SubscriptionDemand } from "../driver.ts";
+import { BrokerError } from "../errors.ts";
+import type { EventHandler } from "../handler.ts";
+import * as limits from "./limits.ts";
+import type { RetrySchedule } from "./retry-schedule.ts";
+
+/** A subscription's options with all defaults. */
+export interface CheckedSubscription {
+  readonly demand: SubscriptionDemand;
+  readonly onFailure: OnFailure;
+  readonly schedule: RetrySchedule;
+  readonly unknownTypes: "dead-letter" | "ignore";
+  readonly handlerTimeoutMs: number;
+}
+
+const known = [
+  "group",
+  "concurrency",
+  "order",
+  "retry",
+  "onFailure",
+  "unknownTypes",
+  "from",
+  "handlerTimeoutMs",
+  "middleware",
+  "rabbitmq",
+  "kafka",
+];
+const knownRetry = ["maxAttempts", "immediate", "immediateDelayMs", "initialDelayMs", "factor", "maxDelayMs"];
+
+const dayMs = 86_400_000;
+
+/**
+ * Holds a subscription's options against each other and against what the broker can do.
+ * @throws BrokerError that names option, value and what to do
+ */
+export function checkSubscription(
+  options: SubscribeOptions,
+  handlers: readonly EventHandler[],
+  broker: { readonly name: string; readonly capabilities: BrokerCapabilities },
+): CheckedSubscription {
+  onlyKnown("subscribe", options, known);
+  const { group } = options;
+  if (typeof group !== "string" || !/^[A-Za-z0-9._-]{1,200}$/.test(group)) {
+    throw new BrokerError(`subscribe: group is ${quoted(group)}; it must be 1 to 200 of A-Z a-z 0-9 . _ -`);
+  }
+  const where = `subscribe (group ${group})`;
+  if (handlers.length === 0) {
+    throw new BrokerError(`${where}: there is no handler; pass at least one, made by on(Schema, event => …)`);
+  }
+  refuseDoubleHandlers(where, handlers);
+  const order = orderOf(where, options, broker);
+  const middleware = options.middleware ?? [];
+  if (!Array.isArray(middleware) || middleware.some(one => typeof one !== "function")) {
+    throw new BrokerError(`${where}: middleware must be a list of functions (event, delivery, next) => Promise`);
+  }
+  const concurrency = number(where, "concurrency", options.concurrency, limits.concurrencyDefault, 1, 100_000, true);
+  return {
+    demand: {
+      group,
+      topics: [...new Set(handlers.map(({ event }) => event.topic))],
+      types: [...new Set(handlers.map(({ event }) => event.type))],
+      order,
+      concurrency,
+      from: fromOf(where, options, broker),
+      specific: specificOf(options, broker.name),
+    },
+    onFailure: onFailureOf(where, options, order),
+    schedule: scheduleOf(where, options),
+    unknownTypes: choice(where, "unknownTypes", options.unknownTypes, "dead-letter", ["dead-letter", "ignore"]),
+    handlerTimeoutMs: number(where, "handlerTimeoutMs", options.handlerTimeoutMs, limits.handlerTimeoutMs, 1, dayMs),
+  };
+}
+
+/** A subscription may say what it wants of several brokers, so that the URL alone chooses one. */
+function specificOf({ rabbitmq, kafka }: SubscribeOptions, brokerName: string): Readonly<Record<string, unknown>> {
+  const specific: RabbitmqSubscribeOptions | KafkaSubscribeOptions | undefined =
+    brokerName === "rabbitmq" ? rabbitmq : brokerName === "kafka" ? kafka : undefined;
+  return { ...specific };
+}
+
+function refuseDoubleHandlers(where: string, handlers: readonly EventHandler[]): void {
+  const seen = new Map<string, string>();
+  for (const { event } of handlers) {
+    const name = `${event.topic} ${event.type}`;
+    const other = seen.get(name);
+    if (other !== undefined) {
+      throw new BrokerError(
+        `${where}: two handlers for ${event.type} on ${event.topic} (${other} and ${event.typeName}); give one handler, or subscribe with another group`,
+      );
+    }
+    seen.set(name, event.typeName);
+  }
+}
+
+function orderOf(
+  where: string,
+  options: SubscribeOptions,
+  { name, capabilities }: { readonly name: string; readonly capabilities: BrokerCapabilities },
+): Order {
+  const rabbitmq = name === "rabbitmq" ? options.rabbitmq : undefined;
+  const oneConsumer = rabbitmq?.singleActiveConsumer === true || rabbitmq?.partitions !== undefined;
+  const kept = oneConsumer ? "key" : capabilities.order;
+  const order = choice(where, "order", options.order, kept, ["key", "partition", "none"]);
+  if (order !== "none" && kept === "none") {
+    const instead =
+      name === "rabbitmq"
+        ? "several consumers compete for a queue there; set rabbitmq.singleActiveConsumer or rabbitmq.partitions"
+        : `use "none"`;
+    throw new BrokerError(`${where}: order is "${order}", which ${name} does not keep as it is asked: ${instead}`);
+  }
+  if (order === "key" && kept === "partition") {
+    throw new BrokerError(`${where}: order is "key", and ${name} keeps order only within a partition; use "partition"`);
+  }
+  return order;
+}
+
+function fromOf(
+  where: string,
+  options: SubscribeOptions,
+  { name, capabilities }: { readonly name: string; readonly capabilities: BrokerCapabilities },
+): "beginning" | "now" {
+  const from = choice(where, "from", options.from, capabilities.replay ? "beginning" : "now", ["beginning", "now"]);
+  if (from === "beginning" && !capabilities.replay) {
+    throw new BrokerError(
+      `${where}: from is "beginning", and ${name} keeps nothing for groups that do not exist yet; use "now", and subscribe before the first publish`,
+    );
+  }
+  return from;
+}
+
+function onFailureOf(where: string, options: SubscribeOptions, order: Order): OnFailure {
+  const byDefault = order === "key" ? "park-key" : order === "partition" ? "block" : "unordered";
+  const onFailure = choice(where, "onFailure", options.onFailure, byDefault, ["park-key", "block", "unordered"]);
+  if (onFailure === "park-key" && order !== "key") {
+    throw new BrokerError(
+      `${where}: onFailure is "park-key", which keeps the order of keys, and order is "${order}"; use "${byDefault}", or order "key"`,
+    );
+  }
+  return onFailure;
+}
+
+function scheduleOf(where: string, { retry = {} }: SubscribeOptions): RetrySchedule {
+  onlyKnown(`${where}: retry`, retry, knownRetry);
+  const maxAttempts = number(where, "retry.maxAttempts", retry.maxAttempts, limits.maxAttempts, 1, 1_000, true);
+  const initialDelayMs = number(where, "retry.initialDelayMs", retry.initialDelayMs, limits.initialDelayMs, 0, dayMs);
+  const longest = Math.max(initialDelayMs, limits.maxDelayMs);
+  const maxDelayMs = number(where, "retry.maxDelayMs", retry.maxDelayMs, longest, 0, dayMs);
+  if (maxDelayMs < initialDelayMs) {
+    throw new BrokerError(
+      `${where}: retry.maxDelayMs (${maxDelayMs}) is below retry.initialDelayMs (${initialDelayMs})`,
+    );
+  }
+  return {
+    maxAttempts,
+    immediate: number(where, "retry.immediate", retry.immediate, limits.immediateAttempts, 0, 1_000, true),
+    immediateDelayMs: number(
+      where,
+      "retry.immediateDelayMs",
+      retry.immediateDelayMs,
+      limits.immediateDelayMs,
+      0,
+      1_000,
+    ),
+    initialDelayMs,
+    factor: number(where, "retry.factor", retry.factor, limits.delayFactor, 1, 100),
+    maxDelayMs,
+  };
+}
+
+function number(
+  where: string,
+  name: string,
+  value: unknown,
+  byDefault: number,
+  min: number,
+  max: number,
+  isWhole = false,
+): number {
+  if (value === undefined) return byDefault;
+  if (typeof value === "number" && value >= min && value <= max && (!isWhole || Number.isInteger(value))) return value;
+  const what = isWhole ? "a whole number" : "a number";
+  throw new BrokerError(`${where}: ${name} is ${quoted(value)}; it must be ${what} from ${min} to ${max}`);
+}
+
+function choice<T extends string>(where: string, name: string, value: unknown, byDefault: T, all: readonly T[]): T {
+  if (value === undefined) return byDefault;
+  if (all.includes(value as T)) return value as T;
+  const list = all.map(one => `"${one}"`).join(", ");
+  throw new BrokerError(`${where}: ${name} is ${quoted(value)}; it must be one of ${list}`);
+}
+
+function onlyKnown(where: string, given: object, names: readonly string[]): void {
+  if (typeof given !== "object" || given === null) throw new BrokerError(`${where}: expected an object of options`);
+  for (const name of Object.keys(given)) {
+    if (!names.includes(name)) {
+      throw new BrokerError(`${where}: there is no option "${name}"; the options are ${names.join(", ")}`);
+    }
+  }
+}
+
+function quoted(value: unknown): string {
+  if (typeof value === "string") return `"${value.slice(0, 100)}"`;
+  return typeof value === "object" || typeof value === "function" ? `a value of type ${typeof value}` : String(value);
+}
