@@ -1,9 +1,9 @@
-import { type Broker, type BrokerOptions, createBroker } from "../../src/events/index.ts";
-import { KafkaDriver } from "../../src/events/brokers/kafka/driver.ts";
 import { loadClient } from "../../src/events/brokers/kafka/client.ts";
+import { KafkaDriver } from "../../src/events/brokers/kafka/driver.ts";
 import { parseKafkaUrl } from "../../src/events/brokers/kafka/url.ts";
 import type { Channel, KafkaClient } from "../../src/events/brokers/kafka/wire.ts";
 import { EventIds } from "../../src/events/event-id.ts";
+import { type Broker, type BrokerOptions, createBroker } from "../../src/events/index.ts";
 import { silentObserver, systemPlatform } from "../../src/platform/index.ts";
 
 /** A client whose process can be killed, as far as the cluster can tell: connections close, nothing is said any more. */
@@ -22,21 +22,9 @@ class KillableClient implements KafkaClient {
 
   channel(requestTimeoutMs: number): Channel {
     const channel = this.#client.channel(requestTimeoutMs);
-    this.#channels.add(channel);
-    return new Proxy(channel, {
-      get: (target, name) => {
-        const member = Reflect.get(target, name);
-        if (typeof member !== "function" || name === "close") return typeof member === "function" ? member.bind(target) : member;
-        return async (...args: unknown[]) => {
-          if (this.#isKilled) return new Promise(() => {});
-          const answer = await (member as (...all: unknown[]) => Promise<unknown>).apply(target, args).catch(error => {
-            if (this.#isKilled) return new Promise(() => {});
-            throw error;
-          });
-          return this.#isKilled ? new Promise(() => {}) : answer;
-        };
-      },
-    });
+    if (this.#isKilled) void channel.close();
+    else this.#channels.add(channel);
+    return channel;
   }
 
   async kill(): Promise<void> {
@@ -52,7 +40,12 @@ export async function connectKillable(url: string, options: BrokerOptions = {}):
   const client = new KillableClient(await loadClient(parsed, "conformance"));
   const complete = { source: "/conformance", createTopics: true, ...options };
   const platform = options.platform ?? systemPlatform;
-  const context = { platform, observer: options.observer ?? silentObserver, options: complete, ids: new EventIds(platform) };
+  const context = {
+    platform,
+    observer: options.observer ?? silentObserver,
+    options: complete,
+    ids: new EventIds(platform),
+  };
   const driver = new KafkaDriver(client, parsed.brokers, context);
   await driver.reach();
   const broker = createBroker(driver, complete);
