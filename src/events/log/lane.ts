@@ -131,6 +131,11 @@ export class LogLane implements Lane {
     return this.#reservedThrough;
   }
 
+  /** Whether it takes records, now or after the next commit. */
+  get isOpen(): boolean {
+    return this.#state === "open" && !this.#isPaused;
+  }
+
   /** Whether returned records may be delivered now. */
   get takesReturned(): boolean {
     return this.#state === "open" && !this.#isPaused;
