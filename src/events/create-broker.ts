@@ -143,7 +143,7 @@ class DrivenBroker implements Broker {
           bytesMax: bufferedBytesMax,
           parkedMax: Math.max(1, Math.floor(recordsMax * parkedShare)),
         },
-        canRetryLater: this.capabilities.delay !== "none",
+        canRetryLater: this.capabilities.retryLater ?? this.capabilities.delay !== "none",
         handlings,
         consumer: this.#source,
       },

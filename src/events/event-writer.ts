@@ -59,7 +59,7 @@ export class EventWriter {
     const { notBeforeMs } = options;
     if (notBeforeMs !== undefined && !canDelay) {
       throw new BrokerError(
-        `publish: notBeforeMs is set, and ${brokerName} cannot deliver later (capabilities.delay is "none"); leave it out, or use a broker that can`,
+        `publish: notBeforeMs is set, and ${brokerName} cannot deliver later (capabilities.delay is "none"); put it into an outbox, which waits for it, or use a broker that can`,
       );
     }
     return {

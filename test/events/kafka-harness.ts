@@ -1,0 +1,58 @@
+import { loadClient } from "../../src/events/brokers/kafka/client.ts";
+import { KafkaDriver } from "../../src/events/brokers/kafka/driver.ts";
+import { parseKafkaUrl } from "../../src/events/brokers/kafka/url.ts";
+import type { Channel, KafkaClient } from "../../src/events/brokers/kafka/wire.ts";
+import { EventIds } from "../../src/events/event-id.ts";
+import { type Broker, type BrokerOptions, createBroker } from "../../src/events/index.ts";
+import { silentObserver, systemPlatform } from "../../src/platform/index.ts";
+
+/** A client whose process can be killed, as far as the cluster can tell: connections close, nothing is said any more. */
+class KillableClient implements KafkaClient {
+  readonly crc32c: KafkaClient["crc32c"];
+  readonly decompress: KafkaClient["decompress"];
+  readonly #client: KafkaClient;
+  readonly #channels = new Set<Channel>();
+  #isKilled = false;
+
+  constructor(client: KafkaClient) {
+    this.#client = client;
+    this.crc32c = client.crc32c;
+    this.decompress = client.decompress;
+  }
+
+  channel(requestTimeoutMs: number): Channel {
+    const channel = this.#client.channel(requestTimeoutMs);
+    if (this.#isKilled) void channel.close();
+    else this.#channels.add(channel);
+    return channel;
+  }
+
+  async kill(): Promise<void> {
+    this.#isKilled = true;
+    await Promise.all([...this.#channels].map(channel => channel.close()));
+  }
+}
+
+const clients = new WeakMap<Broker, KillableClient>();
+
+export async function connectKillable(url: string, options: BrokerOptions = {}): Promise<Broker> {
+  const parsed = parseKafkaUrl(url);
+  const client = new KillableClient(await loadClient(parsed, "conformance"));
+  const complete = { source: "/conformance", createTopics: true, ...options };
+  const platform = options.platform ?? systemPlatform;
+  const context = {
+    platform,
+    observer: options.observer ?? silentObserver,
+    options: complete,
+    ids: new EventIds(platform),
+  };
+  const driver = new KafkaDriver(client, parsed.brokers, context);
+  await driver.reach();
+  const broker = createBroker(driver, complete);
+  clients.set(broker, client);
+  return broker;
+}
+
+export async function kill(broker: Broker): Promise<void> {
+  await clients.get(broker)?.kill();
+}
