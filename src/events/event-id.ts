@@ -8,7 +8,7 @@ export class EventIds {
   readonly #platform: Platform;
   #lastMs = -1;
   #counter = 0;
-  #random = new Uint16Array(0);
+  #random: Uint8Array = new Uint8Array(0);
   #used = 0;
   /** The part of ids that stays the same for a millisecond. */
   #time = "";
@@ -36,10 +36,9 @@ export class EventIds {
   }
 
   #format(ms: number, counter: number): string {
-    if (this.#used + 4 > this.#random.length) {
+    if (this.#used + 8 > this.#random.length) {
       // One call for many ids: asking the system for each costs more than all the rest.
-      const bytes = this.#platform.random.bytes(8 * 512);
-      this.#random = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+      this.#random = this.#platform.random.bytes(8 * 512);
       this.#used = 0;
     }
     if (ms !== this.#timeMs) {
@@ -47,17 +46,19 @@ export class EventIds {
       this.#timeMs = ms;
       this.#time = `${time.slice(0, 8)}-${time.slice(8)}-`;
     }
-    const random = this.#random;
+    const bytes = this.#random;
     const at = this.#used;
-    this.#used += 4;
-    const tail = hex[0x8000 | ((random[at] as number) & 0x3fff)] as string;
-    const node =
-      (hex[random[at + 1] as number] as string) +
-      (hex[random[at + 2] as number] as string) +
-      (hex[random[at + 3] as number] as string);
-    return `${this.#time}${hex[0x7000 | counter] as string}-${tail}-${node}`;
+    this.#used += 8;
+    const count = hex(0x70 | (counter >> 8)) + hex(counter & 0xff);
+    const variant = hex(0x80 | ((bytes[at] as number) & 0x3f)) + hex(bytes[at + 1] as number);
+    let node = "";
+    for (let index = at + 2; index < at + 8; index++) node += hex(bytes[index] as number);
+    return `${this.#time}${count}-${variant}-${node}`;
   }
 }
 
-/** Four digits for each number of 16 bits: eight look-ups less for each id than with bytes. */
-const hex = Array.from({ length: 65_536 }, (_, number) => number.toString(16).padStart(4, "0"));
+const pairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+function hex(byte: number): string {
+  return pairs[byte] as string;
+}
