@@ -175,7 +175,6 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
 
   async unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]> {
     if (leases.length === 0) return [];
-    await this.#holdBack();
     const byBucket = new Map(leases.map(lease => [lease.bucket, lease]));
     // The sum is cut in the database, so that large bodies do not come only to be dropped.
     const { rows } = await this.#pool.query(
@@ -192,18 +191,18 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
     }));
   }
 
-  /** Rows that have come since one of their key was parked. */
-  async #holdBack(): Promise<void> {
+  async holdBack(): Promise<boolean> {
     const isAside = (row: string) => `${row}.state IN (${parked}, ${held}, ${skipped})`;
     const { rows } = await this.#pool.query(
       `SELECT 1 FROM trunkline_outbox AS row WHERE ${isAside("row")} AND state = ${parked} LIMIT 1`,
     );
-    if (rows.length === 0) return;
+    if (rows.length === 0) return false;
     await this.#pool.query(
       `UPDATE trunkline_outbox AS later SET state = ${held} WHERE state = ${unsent} AND EXISTS ` +
         `(SELECT 1 FROM trunkline_outbox AS first WHERE ${isAside("first")} AND first.state = ${parked} ` +
         "AND first.topic = later.topic AND first.key = later.key AND first.sequence < later.sequence)",
     );
+    return true;
   }
 
   async markSent(rows: readonly SentRow[]): Promise<number> {
