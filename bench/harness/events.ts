@@ -23,7 +23,7 @@ const eventsOfRound: Readonly<Record<EventsScenario, number>> = {
   "kafka-publish": 100_000,
   "kafka-consume": 100_000,
   "kafka-one-by-one": 20_000,
-  "outbox-postgres": 10_000,
+  "outbox-postgres": 20_000,
   "inbox-sqlite": 20_000,
 };
 

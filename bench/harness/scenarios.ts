@@ -207,7 +207,7 @@ export const scenarios: readonly Scenario[] = [
       ["kafka-one-by-one", "Kafka: publish one by one; ours gathers calls that nobody awaits in between", "kafka"],
       [
         "outbox-postgres",
-        "Outbox in PostgreSQL: transactions of one event, until the memory broker has it",
+        "Outbox in PostgreSQL: transactions of ten events, until the memory broker has it",
         "postgres",
       ],
       ["inbox-sqlite", "Inbox in SQLite: durable effects, 64 handlers at once"],

@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import amqp from "amqplib";
-import { contractOf, type EventsSample, type EventsTask, rawEvent, runEvents, Stretch } from "../protocol/events.ts";
+import {
+  contractOf,
+  type EventsSample,
+  type EventsTask,
+  measuredOf,
+  rawEvent,
+  runEvents,
+  Stretch,
+} from "../protocol/events.ts";
 
 /** Publishes with confirms, pipelined: writes until the channel's buffer is full, then goes on when it has drained. */
 async function publishAll(channel: amqp.ConfirmChannel, exchange: string, count: number): Promise<void> {
@@ -46,16 +54,17 @@ async function consume(task: EventsTask): Promise<EventsSample> {
   await publishAll(channel, exchange, task.events);
   await channel.prefetch(300);
   const stretch = new Stretch();
+  const measured = measuredOf(task);
   let left = task.events;
   const { promise, resolve } = Promise.withResolvers<EventsSample>();
   await channel.consume(task.name, message => {
     if (message === null) return;
-    stretch.begin();
+    if (left <= measured) stretch.begin();
     if (JSON.parse(message.content.toString()).account === "") throw new Error("not ours");
     left--;
     // Many at a time, as its documentation advises.
     if (left % 100 === 0) channel.ack(message, true);
-    if (left === 0) resolve(stretch.end(task.events));
+    if (left === 0) resolve(stretch.end(measured));
   });
   return promise;
 }

@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { Admin, Consumer, Producer, stringDeserializers } from "@platformatic/kafka";
-import { contractOf, type EventsSample, type EventsTask, rawEvent, runEvents, Stretch } from "../protocol/events.ts";
+import {
+  contractOf,
+  type EventsSample,
+  type EventsTask,
+  measuredOf,
+  rawEvent,
+  runEvents,
+  Stretch,
+} from "../protocol/events.ts";
 
 const batch = 1_000;
 
@@ -86,13 +94,14 @@ async function consume(task: EventsTask): Promise<EventsSample> {
   const consumer = new Consumer(options as never) as unknown as RawConsumer;
   const stream = await consumer.consume({ topics: [topic], mode: "earliest", autocommit: 200, maxWaitTime: 100 });
   const stretch = new Stretch();
+  const measured = measuredOf(task);
   let left = task.events;
   for await (const { value, headers } of stream) {
-    stretch.begin();
+    if (left <= measured) stretch.begin();
     if (headers.get("ce_type") === undefined || JSON.parse(value).account === "") throw new Error("not ours");
     if (--left === 0) break;
   }
-  return stretch.end(task.events);
+  return stretch.end(measured);
 }
 
 await runEvents({ "kafka-publish": publish, "kafka-consume": consume, "kafka-one-by-one": oneByOne });

@@ -94,23 +94,26 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
   }
 
   async insert(tx: PostgresClient, records: readonly EventRecord[]): Promise<void> {
-    for (const record of records) {
-      await tx.query(
-        "INSERT INTO trunkline_outbox (bucket, topic, key, attributes, body, due_at, state) " +
-          "SELECT $1, $2, $3, $4, $5, due, CASE WHEN due > clock_timestamp() THEN $7::smallint ELSE $8::smallint END " +
-          "FROM (SELECT to_timestamp($6::double precision / 1000) AS due) AS at",
-        [
-          bucketOf(record),
-          record.topic,
-          record.key ?? null,
-          attributesText(record),
-          record.body,
-          record.notBeforeMs ?? null,
-          scheduled,
-          unsent,
-        ],
-      );
-    }
+    if (records.length === 0) return;
+    // One statement, whose rows get their numbers in their order.
+    await tx.query(
+      "INSERT INTO trunkline_outbox (bucket, topic, key, attributes, body, due_at, state) " +
+        "SELECT bucket, topic, key, attributes, body, due, " +
+        "CASE WHEN due > clock_timestamp() THEN $7::smallint ELSE $8::smallint END " +
+        "FROM (SELECT *, to_timestamp(due_ms / 1000) AS due FROM unnest(" +
+        "$1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::double precision[]) " +
+        "WITH ORDINALITY AS given (bucket, topic, key, attributes, body, due_ms, position)) AS rows ORDER BY position",
+      [
+        records.map(bucketOf),
+        records.map(({ topic }) => topic),
+        records.map(({ key }) => key ?? null),
+        records.map(attributesText),
+        records.map(({ body }) => body),
+        records.map(({ notBeforeMs }) => notBeforeMs ?? null),
+        scheduled,
+        unsent,
+      ],
+    );
   }
 
   lease(owner: string, leaseMs: number, keepAll: boolean): Promise<readonly Lease[]> {
