@@ -176,7 +176,7 @@ export class RabbitmqDriver implements BrokerDriver {
           sink,
           ensure: current => this.#declarations.ensureQueues(current, demand, wish, names),
           countCrash: async record => {
-            const history = { ...record.history, attempts: record.history.attempts + 1 };
+            const { history } = record; // has the attempt already
             await this.#send(await retryOf(record, 0, history, levels => this.#declarations.delayExchange(levels)));
           },
         }),
