@@ -33,10 +33,10 @@ export async function startServer(id: string, host: string, port: number): Promi
 export class Load implements AsyncDisposable {
   readonly channel;
   readonly service;
+  /** Answers by server since the last `reset`. */
+  readonly seen = new Map<string, number>();
   calls = 0;
   readonly failures: string[] = [];
-  /** The servers that have answered to the callers of each channel: the two follow the target each for itself. */
-  readonly #seen = { rpc: new Set<string>(), http: new Set<string>() };
   readonly #callers: Promise<void>[] = [];
   #isStopped = false;
 
@@ -53,20 +53,22 @@ export class Load implements AsyncDisposable {
       return id;
     };
     const http = async () => (await this.service.fetch("/who", { timeoutMs: 5_000 })).text();
-    for (let index = 0; index < grpcCallers; index++) this.#callers.push(this.#run(rpc, this.#seen.rpc));
-    for (let index = 0; index < httpCallers; index++) this.#callers.push(this.#run(http, this.#seen.http));
+    for (let index = 0; index < grpcCallers; index++) this.#callers.push(this.#run(rpc));
+    for (let index = 0; index < httpCallers; index++) this.#callers.push(this.#run(http));
   }
 
-  /** The servers that answered in the next `ms`, sorted; both kinds of callers must agree on them. */
+  reset(): void {
+    this.seen.clear();
+  }
+
+  /** The servers that answered in the next `ms`, sorted. */
   async serversFor(ms: number): Promise<string> {
-    this.#seen.rpc.clear();
-    this.#seen.http.clear();
+    this.reset();
     await sleep(ms);
-    const [rpc, http] = [this.#seen.rpc, this.#seen.http].map(ids => [...ids].sort().join()) as [string, string];
-    return rpc === http ? rpc : `${rpc} (gRPC), ${http} (HTTP)`;
+    return [...this.seen.keys()].sort().join();
   }
 
-  /** Waits until exactly these servers answer, to both kinds of callers. @throws Error when they do not in time */
+  /** Waits until exactly these servers answer. @throws Error when they do not in time */
   async until(servers: string, withinMs: number): Promise<number> {
     const startMs = performance.now();
     let seen = "";
@@ -75,6 +77,19 @@ export class Load implements AsyncDisposable {
       if (seen === servers) return Math.round(performance.now() - startMs);
     }
     throw new Error(`answers came from "${seen}", expected "${servers}" within ${withinMs} ms`);
+  }
+
+  /**
+   * Waits until the channel of the gRPC callers knows so many endpoints: the two channels follow the target each for
+   * itself, and answers may come through the other one first. @throws Error when it does not in time
+   */
+  async untilEndpoints(count: number, withinMs: number): Promise<void> {
+    const startMs = performance.now();
+    while (this.channel.endpoints().length !== count) {
+      const known = this.channel.endpoints().length;
+      if (performance.now() - startMs > withinMs) throw new Error(`${known} endpoints are known, expected ${count}`);
+      await sleep(20);
+    }
   }
 
   /** @throws Error when a call has failed since the last time; answers how many there were */
@@ -95,10 +110,11 @@ export class Load implements AsyncDisposable {
     this.service.close();
   }
 
-  async #run(call: () => Promise<string>, seen: Set<string>): Promise<void> {
+  async #run(call: () => Promise<string>): Promise<void> {
     while (!this.#isStopped) {
       try {
-        seen.add(await call());
+        const id = await call();
+        this.seen.set(id, (this.seen.get(id) ?? 0) + 1);
       } catch (error) {
         this.failures.push(String(error));
       }

@@ -22,22 +22,9 @@ class KillableClient implements KafkaClient {
 
   channel(requestTimeoutMs: number): Channel {
     const channel = this.#client.channel(requestTimeoutMs);
-    this.#channels.add(channel);
-    return new Proxy(channel, {
-      get: (target, name) => {
-        const member = Reflect.get(target, name);
-        if (typeof member !== "function" || name === "close")
-          return typeof member === "function" ? member.bind(target) : member;
-        return async (...args: unknown[]) => {
-          if (this.#isKilled) return new Promise(() => {});
-          const answer = await (member as (...all: unknown[]) => Promise<unknown>).apply(target, args).catch(error => {
-            if (this.#isKilled) return new Promise(() => {});
-            throw error;
-          });
-          return this.#isKilled ? new Promise(() => {}) : answer;
-        };
-      },
-    });
+    if (this.#isKilled) void channel.close();
+    else this.#channels.add(channel);
+    return channel;
   }
 
   async kill(): Promise<void> {

@@ -142,6 +142,10 @@ class GatedLane implements FetchTarget {
     return this.#lane.position;
   }
 
+  get isOpen(): boolean {
+    return this.#lane.isOpen && !this.#gate.isFull(this.#lane);
+  }
+
   get room(): number {
     return this.#gate.isFull(this.#lane) ? 0 : this.#lane.room;
   }

@@ -152,7 +152,7 @@ export class Fetcher {
     const isFull = this.bytes >= fetchedBytesMax;
     for (const reader of this.#readers.values()) {
       const { target } = reader;
-      if (target.room <= 0) continue;
+      if (!target.isOpen) continue;
       const leader = this.#cluster.leaderOf(target.topic, target.partition);
       if (leader === undefined) {
         if (reader.notBeforeMs <= nowMs) this.#pause(reader);

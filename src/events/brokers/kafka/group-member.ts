@@ -2,13 +2,7 @@ import { type Clock, outsideContext, type Platform, type Timer } from "../../../
 import { assignors } from "./assignors.ts";
 import type { Cluster } from "./cluster.ts";
 import { code } from "./error-codes.ts";
-import {
-  heartbeatMsMax,
-  heartbeatsPerSession,
-  leaveTimeoutMs,
-  rebalanceTimeoutMs,
-  requestTimeoutMs,
-} from "./limits.ts";
+import { heartbeatMsMax, heartbeatsPerSession, rebalanceTimeoutMs, requestTimeoutMs } from "./limits.ts";
 import { type GroupCall, Membership, type MembershipCommand, type MembershipEvent } from "./membership.ts";
 import { pause } from "./pause.ts";
 import {
@@ -44,6 +38,9 @@ export interface Member {
   /** Commits were refused: what it says of the membership. */
   refused(error: number): void;
   committed(places: readonly Place[] | undefined): Promise<CommittedAnswer>;
+  /** Waits no longer for a coordinator that cannot be found. */
+  abandon(): void;
+  /** Leaves the group, if somebody listens. */
   close(): Promise<void>;
 }
 
@@ -115,20 +112,22 @@ export class ClassicMember implements Member {
     }
   }
 
+  abandon(): void {
+    this.#closed.abort();
+  }
+
   async close(): Promise<void> {
-    const timer = outsideContext(() => this.#clock.after(leaveTimeoutMs, () => this.#closed.abort()));
     const identity = this.#identity();
     const commands = this.#machine.on({ type: "leave" });
     this.#heartbeatTimer?.cancel();
     this.#repartitionTimer?.cancel();
-    if (commands.length > 0) {
+    if (commands.length > 0 && !this.#closed.signal.aborted) {
       try {
         await this.#channel.leaveGroup(await this.#findCoordinator(), identity);
       } catch {
         // The session time-out says the same, later.
       }
     }
-    timer.cancel();
     this.#closed.abort();
     await Promise.all([this.#channel.close(), this.#joinChannel.close()]);
   }

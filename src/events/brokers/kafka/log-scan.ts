@@ -113,6 +113,7 @@ class Collector implements FetchTarget {
   readonly topic: string;
   readonly partition: number;
   readonly limit: number;
+  readonly isOpen = true;
   readonly room = Number.POSITIVE_INFINITY;
   position: number;
   #records: LogRecord[] = [];

@@ -10,6 +10,8 @@ export interface FetchTarget {
   readonly partition: number;
   /** Offset of the next record that it takes. */
   readonly position: number;
+  /** Whether it is going to take records: then some are fetched ahead. */
+  readonly isOpen: boolean;
   /** Records that it takes now. */
   readonly room: number;
   /** It takes none from this offset on, for the moment. */

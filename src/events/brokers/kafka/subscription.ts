@@ -113,13 +113,16 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     if (this.#isClosing) return;
     this.#isClosing = true;
     await this.stop();
+    const untilMs = this.#clock.now() + leaveTimeoutMs;
+    const tooLong = outsideContext(() => this.#clock.after(leaveTimeoutMs, () => this.#member.abandon(), true));
     this.#commitTimer?.cancel();
     await this.#commitRunning;
     const last = this.#closeLanes([...this.#held.values()]);
     let isCommitted = true;
-    if (last.length > 0) isCommitted = await this.#commitLast(last);
+    if (last.length > 0) isCommitted = await this.#commitLast(last, untilMs);
     this.#closed.abort();
     await this.#member.close();
+    tooLong.cancel();
     this.#started?.reject(new BrokerError(`kafka: the subscription of ${this.#demand.group} was closed`));
     this.#whenOver();
     if (!isCommitted) {
@@ -149,7 +152,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     await Promise.race([this.#commitRunning, whenLost]);
     if (lost.aborted) return;
     const last = this.#closeLanes(held);
-    if (last.length > 0) await Promise.race([this.#commitLast(last), whenLost]);
+    if (last.length > 0) await Promise.race([this.#commitLast(last, this.#clock.now() + leaveTimeoutMs), whenLost]);
   }
 
   lose(places: readonly Place[]): void {
@@ -316,8 +319,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   }
 
   /** The last commit of lanes, repeated while that makes sense. @returns whether it is durable, or cannot be any more */
-  async #commitLast(commits: readonly LaneCommit[]): Promise<boolean> {
-    const untilMs = this.#clock.now() + leaveTimeoutMs;
+  async #commitLast(commits: readonly LaneCommit[], untilMs: number): Promise<boolean> {
     let left = commits;
     for (let attempt = 1; ; attempt++) {
       const errors = await this.#ask(left);

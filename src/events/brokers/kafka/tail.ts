@@ -81,6 +81,10 @@ class TailLane implements FetchTarget {
     this.#add = add;
   }
 
+  get isOpen(): boolean {
+    return this.room > 0;
+  }
+
   get room(): number {
     return tailRecordsMax - this.waiting;
   }
