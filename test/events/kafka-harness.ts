@@ -33,6 +33,59 @@ class KillableClient implements KafkaClient {
   }
 }
 
+/** A channel whose broker addresses are all the proxy's. */
+function throughProxy(channel: Channel, proxy: Address): Channel {
+  return new Proxy(channel, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return async (...args: unknown[]) => {
+        const answer: unknown = await member.apply(target, args);
+        if (name === "metadata") {
+          const { brokers, topics } = answer as ClusterAnswer;
+          return { topics, brokers: new Map([...brokers.keys()].map(id => [id, proxy])) };
+        }
+        return name === "findCoordinator" ? { ...(answer as CoordinatorAnswer), address: proxy } : answer;
+      };
+    },
+  });
+}
+
+const proxies = new Map<string, Promise<FaultProxy>>();
+
+/** One proxy before each server, which the conformance suite cuts. */
+function proxyOf({ host, port }: Address): Promise<FaultProxy> {
+  const key = `${host}:${port}`;
+  let proxy = proxies.get(key);
+  if (proxy === undefined) {
+    proxy = FaultProxy.start({ port });
+    proxies.set(key, proxy);
+  }
+  return proxy;
+}
+
+/** Cuts all connections of all brokers that were connected here. */
+export async function cutConnections(): Promise<void> {
+  for (const proxy of proxies.values()) for (const connection of (await proxy).connections) connection.cut("reset");
+}
+
+export async function closeProxies(): Promise<void> {
+  for (const proxy of proxies.values()) await (await proxy)[Symbol.asyncDispose]();
+  proxies.clear();
+}
+
+/** A producer that knows nothing of us: a key, a body, nothing else. */
+export async function publishPlain(url: string, topic: string, { key, body }: PlainRecord): Promise<void> {
+  const producer = new Producer({ clientId: "plain", bootstrapBrokers: [url.replace("kafka://", "")] });
+  try {
+    await producer.send({
+      messages: [{ topic, value: Buffer.from(body), ...(key === undefined ? {} : { key: Buffer.from(key) }) }],
+    });
+  } finally {
+    await producer.close();
+  }
+}
+
 const clients = new WeakMap<Broker, KillableClient>();
 
 export async function connectKillable(url: string, options: BrokerOptions = {}): Promise<Broker> {

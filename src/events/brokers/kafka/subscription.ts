@@ -135,7 +135,6 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   // Of the membership.
 
   assign(places: readonly Place[]): void {
-    this.#lost = new AbortController();
     this.#fetcher.renew();
     const epoch = ++this.#epoch;
     for (const place of places) this.#opening.set(nameOf(place), epoch);
@@ -157,6 +156,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
 
   lose(places: readonly Place[]): void {
     this.#lost.abort();
+    this.#lost = new AbortController();
     for (const { lane } of this.#take(places)) {
       this.#held.delete(lane.name);
       lane.lose();
@@ -320,13 +320,14 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
 
   /** The last commit of lanes, repeated while that makes sense. @returns whether it is durable, or cannot be any more */
   async #commitLast(commits: readonly LaneCommit[], untilMs: number): Promise<boolean> {
+    const lost = this.#lost.signal;
     let left = commits;
     for (let attempt = 1; ; attempt++) {
       const errors = await this.#ask(left);
       left = left.filter((_, index) => isWorthRepeating(errors[index]));
       if (left.length === 0) return true;
-      if (this.#clock.now() > untilMs || this.#lost.signal.aborted) return false;
-      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), this.#lost.signal);
+      if (this.#clock.now() > untilMs || lost.aborted) return false;
+      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), lost);
     }
   }
 
@@ -365,7 +366,6 @@ function isWorthRepeating(error: number | undefined): boolean {
     error !== code.unknownMemberId &&
     error !== code.illegalGeneration &&
     error !== code.fencedInstanceId &&
-    error !== code.staleMemberEpoch &&
     error !== code.fencedMemberEpoch
   );
 }
