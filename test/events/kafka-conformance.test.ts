@@ -1,7 +1,7 @@
 import { after, describe } from "node:test";
 import { brokerConformance } from "../../src/events/conformance/index.ts";
 import { type Kafka, skipWithoutOwn, startKafka, uniqueName } from "../servers/index.ts";
-import { connectKillable, cutConnections, kill, publishPlain } from "./kafka-harness.ts";
+import { closeProxies, connectKillable, cutConnections, kill, publishPlain } from "./kafka-harness.ts";
 
 describe("events on Kafka", { skip: skipWithoutOwn("kafka") }, () => {
   let server: Promise<Kafka> | undefined;
@@ -16,7 +16,10 @@ describe("events on Kafka", { skip: skipWithoutOwn("kafka") }, () => {
     });
     return server;
   };
-  after(async () => (await server)?.stop());
+  after(async () => {
+    await closeProxies();
+    await (await server)?.stop();
+  });
   for (const protocol of ["classic", "consumer"] as const) {
     const settings = { kafka: protocol === "classic" ? { protocol, sessionTimeoutMs: 3_000 } : { protocol } };
     brokerConformance({

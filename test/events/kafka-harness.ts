@@ -1,21 +1,32 @@
+import { Producer } from "@platformatic/kafka";
 import { loadClient } from "../../src/events/brokers/kafka/client.ts";
 import { KafkaDriver } from "../../src/events/brokers/kafka/driver.ts";
 import { parseKafkaUrl } from "../../src/events/brokers/kafka/url.ts";
-import type { Channel, KafkaClient } from "../../src/events/brokers/kafka/wire.ts";
+import type {
+  Address,
+  Channel,
+  ClusterAnswer,
+  CoordinatorAnswer,
+  KafkaClient,
+} from "../../src/events/brokers/kafka/wire.ts";
+import type { PlainRecord } from "../../src/events/conformance/index.ts";
 import { EventIds } from "../../src/events/event-id.ts";
 import { type Broker, type BrokerOptions, createBroker } from "../../src/events/index.ts";
 import { silentObserver, systemPlatform } from "../../src/platform/index.ts";
+import { FaultProxy } from "../faults/fault-proxy.ts";
 
 /** A client whose process can be killed, as far as the cluster can tell: connections close, nothing is said any more. */
 class KillableClient implements KafkaClient {
   readonly crc32c: KafkaClient["crc32c"];
   readonly decompress: KafkaClient["decompress"];
   readonly #client: KafkaClient;
+  readonly #proxy: Address;
   readonly #channels = new Set<Channel>();
   #isKilled = false;
 
-  constructor(client: KafkaClient) {
+  constructor(client: KafkaClient, proxy: Address) {
     this.#client = client;
+    this.#proxy = proxy;
     this.crc32c = client.crc32c;
     this.decompress = client.decompress;
   }
@@ -24,7 +35,7 @@ class KillableClient implements KafkaClient {
     const channel = this.#client.channel(requestTimeoutMs);
     if (this.#isKilled) void channel.close();
     else this.#channels.add(channel);
-    return channel;
+    return throughProxy(channel, this.#proxy);
   }
 
   async kill(): Promise<void> {
@@ -66,7 +77,7 @@ function proxyOf({ host, port }: Address): Promise<FaultProxy> {
 
 /** Cuts all connections of all brokers that were connected here. */
 export async function cutConnections(): Promise<void> {
-  for (const proxy of proxies.values()) for (const connection of (await proxy).connections) connection.cut("reset");
+  for (const proxy of proxies.values()) (await proxy).cut("reset");
 }
 
 export async function closeProxies(): Promise<void> {
@@ -88,18 +99,21 @@ export async function publishPlain(url: string, topic: string, { key, body }: Pl
 
 const clients = new WeakMap<Broker, KillableClient>();
 
+/** A broker that can be killed and whose connections can be cut. */
 export async function connectKillable(url: string, options: BrokerOptions = {}): Promise<Broker> {
   const parsed = parseKafkaUrl(url);
-  const client = new KillableClient(await loadClient(parsed, "conformance"));
+  const { port } = await proxyOf(parsed.brokers[0]);
+  const proxy = { host: "127.0.0.1", port };
+  const client = new KillableClient(await loadClient(parsed, "conformance"), proxy);
   const complete = { source: "/conformance", createTopics: true, ...options };
   const platform = options.platform ?? systemPlatform;
-  const context = {
+  const observer = options.observer ?? silentObserver;
+  const driver = new KafkaDriver(client, [proxy], {
     platform,
-    observer: options.observer ?? silentObserver,
+    observer,
     options: complete,
     ids: new EventIds(platform),
-  };
-  const driver = new KafkaDriver(client, parsed.brokers, context);
+  });
   await driver.reach();
   const broker = createBroker(driver, complete);
   clients.set(broker, client);
