@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import type * as Kafka from "@platformatic/kafka";
+import type { Clock } from "../../../platform/index.ts";
 import { BrokerError } from "../../errors.ts";
 import { explain } from "./explain.ts";
-import { connectTimeoutMs, fetchPartitionsMax } from "./limits.ts";
+import { connectGraceMs, connectTimeoutMs, fetchPartitionsMax } from "./limits.ts";
 import type { KafkaUrl } from "./url.ts";
 import {
   type Address,
@@ -46,7 +47,7 @@ type Library = typeof Kafka;
 type Versions = ReadonlyMap<string, { readonly minVersion: number; readonly maxVersion: number }>;
 
 /** @throws BrokerError when the package is not installed */
-export async function loadClient(url: KafkaUrl, clientId: string): Promise<KafkaClient> {
+export async function loadClient(url: KafkaUrl, clientId: string, clock: Clock): Promise<KafkaClient> {
   let library: Library;
   try {
     library = await import("@platformatic/kafka");
@@ -59,7 +60,7 @@ export async function loadClient(url: KafkaUrl, clientId: string): Promise<Kafka
     }
     throw cause;
   }
-  return new LibraryClient(library, url, clientId);
+  return new LibraryClient(library, url, clientId, clock);
 }
 
 class LibraryClient implements KafkaClient {
@@ -67,12 +68,14 @@ class LibraryClient implements KafkaClient {
   readonly #library: Library;
   readonly #url: KafkaUrl;
   readonly #clientId: string;
+  readonly #clock: Clock;
   readonly #tls: { readonly ca?: Buffer } | undefined;
   /** What each broker speaks, by `host:port`. */
   readonly #versions = new Map<string, Promise<Versions>>();
 
-  constructor(library: Library, url: KafkaUrl, clientId: string) {
+  constructor(library: Library, url: KafkaUrl, clientId: string, clock: Clock) {
     this.#library = library;
+    this.#clock = clock;
     this.#url = url;
     this.#clientId = clientId;
     this.#tls = url.tls === undefined ? undefined : { ...(url.tls.ca === undefined ? {} : { ca: caFrom(url.tls.ca) }) };
@@ -100,6 +103,7 @@ class LibraryClient implements KafkaClient {
       ...(sasl === undefined ? {} : { sasl: { ...sasl } as NonNullable<Kafka.ConnectionOptions["sasl"]> }),
     });
     return new LibraryChannel(this.#library, pool, {
+      clock: this.#clock,
       uses: { tls: this.#tls !== undefined, sasl: sasl !== undefined },
       versionsOf: (key, ask) => this.#versionsOf(key, ask),
       forget: key => this.#versions.delete(key),
@@ -117,6 +121,7 @@ class LibraryClient implements KafkaClient {
 }
 
 interface Shared {
+  readonly clock: Clock;
   readonly uses: { readonly tls: boolean; readonly sasl: boolean };
   readonly versionsOf: (key: string, ask: () => Promise<Versions>) => Promise<Versions>;
   readonly forget: (key: string) => void;
@@ -399,10 +404,22 @@ class LibraryChannel implements Channel {
   }
 
   async #connection(at: Address): Promise<Kafka.Connection> {
+    const established = this.#pool.getEstablishedConnection(at);
+    if (established?.status === "connected") return established;
+    const { promise: tooLate, reject } = Promise.withResolvers<never>();
+    // The library's own time-out does not reach whoever waits when a TLS handshake is not answered.
+    const timer = this.#shared.clock.after(connectTimeoutMs + connectGraceMs, () => {
+      for (const [key, connection] of this.#pool) if (key === keyOf(at)) connection.socket.destroy();
+      const isTls = this.#shared.uses.tls ? "; if it does not speak TLS there, remove tls=true from the URL" : "";
+      reject(new CallError(`${keyOf(at)}: no connection within ${connectTimeoutMs / 1_000} s${isTls}`, false, false));
+    });
     try {
-      return await this.#pool.get({ host: at.host, port: at.port });
+      return await Promise.race([this.#pool.get({ host: at.host, port: at.port }), tooLate]);
     } catch (error) {
-      throw this.#failure(at, error, false);
+      throw error instanceof CallError ? error : this.#failure(at, error, false);
+    } finally {
+      timer.cancel();
+      tooLate.catch(() => {});
     }
   }
 

@@ -2,6 +2,8 @@
 
 /** Of a TCP connection with TLS and SASL. */
 export const connectTimeoutMs = 5_000;
+/** After so long beyond it, we end it ourselves. */
+export const connectGraceMs = 1_000;
 /** An answer that takes longer is given up, and its connection with it. */
 export const requestTimeoutMs = 10_000;
 /** First contact: so long is a cluster looked for before `connect` gives up. */
