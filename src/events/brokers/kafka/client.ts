@@ -74,13 +74,15 @@ class LibraryClient implements KafkaClient {
 
   channel(requestTimeoutMs: number): Channel {
     const { sasl } = this.#url;
-    const pool = new this.#library.ConnectionPool(this.#clientId, {
-      connectTimeout: connectTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      ...(this.#tls === undefined ? {} : { tls: this.#tls, tlsServerName: true }),
-      ...(sasl === undefined ? {} : { sasl: { ...sasl } as NonNullable<Kafka.ConnectionOptions["sasl"]> }),
-    });
-    return new LibraryChannel(this.#library, pool, {
+    // Names are said to the broker (SNI); addresses must not be, and the library knows no difference.
+    const makePool = (host: string) =>
+      new this.#library.ConnectionPool(this.#clientId, {
+        connectTimeout: connectTimeoutMs,
+        requestTimeout: requestTimeoutMs,
+        ...(this.#tls === undefined ? {} : { tls: this.#tls, tlsServerName: !isAddress(host) }),
+        ...(sasl === undefined ? {} : { sasl: { ...sasl } as NonNullable<Kafka.ConnectionOptions["sasl"]> }),
+      });
+    return new LibraryChannel(this.#library, makePool, {
       clock: this.#clock,
       uses: { tls: this.#tls !== undefined, sasl: sasl !== undefined },
       versionsOf: (key, ask) => this.#versionsOf(key, ask),
@@ -104,4 +106,8 @@ function caFrom(path: string): Buffer {
   } catch (cause) {
     throw new BrokerError(`kafka: ca=${path} in the URL cannot be read: ${(cause as Error).message}`, { cause });
   }
+}
+
+function isAddress(host: string): boolean {
+  return host.includes(":") || /^[0-9.]+$/.test(host);
 }

@@ -46,14 +46,17 @@ export interface Shared {
  */
 export class LibraryChannel implements Channel {
   readonly #library: Library;
-  readonly #pool: ConnectionPool;
+  readonly #makePool: (host: string) => ConnectionPool;
+  /** One for each broker. */
+  readonly #pools = new Map<string, ConnectionPool>();
+  #isClosed = false;
   readonly #shared: Shared;
   readonly #produce: Api<[readonly ProduceBatch[], number], readonly ProduceAnswer[]>;
   readonly #fetches: ReadonlyMap<number, Api<[FetchRequest], readonly FetchAnswer[]>>;
 
-  constructor(library: Library, pool: ConnectionPool, shared: Shared) {
+  constructor(library: Library, makePool: (host: string) => ConnectionPool, shared: Shared) {
     this.#library = library;
-    this.#pool = pool;
+    this.#makePool = makePool;
     this.#shared = shared;
     this.#produce = produceApi(library);
     this.#fetches = new Map([13, 17].map(version => [version, fetchApi(library, version)]));
@@ -288,8 +291,21 @@ export class LibraryChannel implements Channel {
     return new Map(classic.map(({ groupId, members }) => [groupId, members.length]));
   }
 
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#pools.values()].map(pool => pool.close()));
+  }
+
+  /** A pool in which a connection hangs is thrown away as a whole. */
+  #poolOf(at: Address): ConnectionPool {
+    if (this.#isClosed) throw new CallError(`${keyOf(at)}: the connection is closed`, false, true);
+    const key = keyOf(at);
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      pool = this.#makePool(at.host);
+      this.#pools.set(key, pool);
+    }
+    return pool;
   }
 
   /** One request, one answer; an answer that says no is an answer. */
@@ -315,17 +331,19 @@ export class LibraryChannel implements Channel {
   }
 
   async #connection(at: Address): Promise<Connection> {
-    const established = this.#pool.getEstablishedConnection(at);
+    const pool = this.#poolOf(at);
+    const established = pool.getEstablishedConnection(at);
     if (established?.status === "connected") return established;
     const { promise: tooLate, reject } = Promise.withResolvers<never>();
     // The library's own time-out does not reach whoever waits when a TLS handshake is not answered.
     const timer = this.#shared.clock.after(connectTimeoutMs + connectGraceMs, () => {
-      for (const [key, connection] of this.#pool) if (key === keyOf(at)) connection.socket.destroy();
+      if (this.#pools.get(keyOf(at)) === pool) this.#pools.delete(keyOf(at));
+      pool.close().catch(() => {});
       const isTls = this.#shared.uses.tls ? "; if it does not speak TLS there, remove tls=true from the URL" : "";
       reject(new CallError(`${keyOf(at)}: no connection within ${connectTimeoutMs / 1_000} s${isTls}`, false, false));
     });
     try {
-      return await Promise.race([this.#pool.get({ host: at.host, port: at.port }), tooLate]);
+      return await Promise.race([pool.get({ host: at.host, port: at.port }), tooLate]);
     } catch (error) {
       throw error instanceof CallError ? error : this.#failure(at, error, false);
     } finally {
