@@ -4,6 +4,7 @@ import { CustomerService } from "../../examples/shop/src/gen/customer/customer_p
 import { OrderService } from "../../examples/shop/src/gen/order/order_pb.ts";
 import { orderHandlers } from "../../examples/shop/src/orders/order-service.ts";
 import { OrderStore } from "../../examples/shop/src/orders/order-store.ts";
+import { openDatabase } from "../../examples/shop/src/processes/database.ts";
 import { Streams, Things } from "../../test/gen/transcoding/v1/transcoding_pb.ts";
 
 /** What is judged: each service of the shop, and one with every kind of stream and rule. */
@@ -14,7 +15,7 @@ export const services: Readonly<Record<string, () => Server>> = {
     const customers = {
       getCustomer: async (request: { id?: string }) => getCustomer(request as never, undefined as never),
     };
-    const store = new OrderStore(":memory:");
+    const store = new OrderStore(openDatabase(":memory:"));
     return createServer({
       services: [implement(OrderService, orderHandlers({ store, customers: customers as never }))],
       interceptors: [idempotency({ store: memoryIdempotencyStore() })],

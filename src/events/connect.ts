@@ -13,8 +13,16 @@ interface Scheme {
   readonly peer: string | undefined;
 }
 
+const rabbitmq: Scheme = {
+  load: async () => (await import("./brokers/rabbitmq/index.ts")).connectRabbitmq,
+  peer: "amqplib",
+};
+
 const schemes: Readonly<Record<string, Scheme>> = {
   "memory:": { load: async () => (await import("./brokers/memory/index.ts")).connectMemory, peer: undefined },
+  "sqlite:": { load: async () => (await import("./brokers/embedded/index.ts")).connectEmbedded, peer: undefined },
+  "amqp:": rabbitmq,
+  "amqps:": rabbitmq,
   "kafka:": { load: async () => (await import("./brokers/kafka/index.ts")).connectKafka, peer: "@platformatic/kafka" },
 };
 

@@ -29,7 +29,7 @@ export async function whenFree<T>({ clock, random }: Platform, busyMs: number, w
     }
     const jittered = pauseMs * (0.5 + random.next() / 2);
     await new Promise<void>(resolve => {
-      clock.after(jittered, resolve);
+      clock.after(jittered, resolve, true);
     });
   }
 }

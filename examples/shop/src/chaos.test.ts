@@ -32,11 +32,13 @@ test("every read is answered while instances are killed, paused, restarted, and 
     assert.ok(reads > 50, `${name}: ${reads} reads`);
     assert.equal(success, 1, name);
   }
-  assert.ok(report.all.whole > 0.5, `${report.all.whole} with their customer`);
-  assert.ok(
-    report.all.amplification > 0.5 && report.all.amplification < 1.5,
-    `amplification ${report.all.amplification}`,
-  );
+  // One instance in three is away for most of the time: a fifth of the answers would lack their customer if nobody tried another
+  // one. What a machine that is too busy for three instances costs shows in the steady phase, too.
+  const { whole, amplification } = report.all;
+  const lostAnyway = 1 - (report.phases["steady"]?.whole ?? 0);
+  assert.ok(whole >= 0.9 - 3 * lostAnyway, `${whole} with their customer, ${1 - lostAnyway} when nothing is troubled`);
+  // Retries have a budget of 20 % and 10 a second; whatever lacks its customer may have been no request.
+  assert.ok(amplification >= whole - 0.1 && amplification <= 1.25, `amplification ${amplification}`);
   assert.equal(report.phases["kill"]?.restarts, 1);
   assert.equal(report.phases["restart"]?.restarts, 1);
   assert.equal(report.phases["pause"]?.restarts, 0);

@@ -3,34 +3,26 @@
  * calls under way, and when the supervisor that started it is gone.
  */
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import {
-  createChannel,
-  createClient,
-  createServer,
-  type Implementation,
-  type Interceptor,
-  idempotency,
-  implement,
-  type ReadinessCheck,
-} from "trunkline";
+import { createServer, type Implementation, implement } from "trunkline";
+import { setUpAnalytics } from "./analytics/setup.ts";
 import { customerHandlers } from "./customers/customer-service.ts";
 import { CustomerService } from "./gen/customer/customer_pb.ts";
-import { OrderService } from "./gen/order/order_pb.ts";
-import { orderHandlers } from "./orders/order-service.ts";
-import { OrderStore } from "./orders/order-store.ts";
-import { openRequestKeys } from "./orders/request-keys.ts";
-import { customerTarget } from "./processes/discovery.ts";
+import { setUpInventory } from "./inventory/setup.ts";
+import { setUpNotifications } from "./notifications/setup.ts";
+import { setUpOrders } from "./orders/setup.ts";
 import { requestTally } from "./processes/request-tally.ts";
+import type { ServiceSetup } from "./processes/service-setup.ts";
 import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./processes/services.ts";
-import { stateFolder } from "./processes/state.ts";
 
 const drainTimeoutMs = 10_000;
-/**
- * How long the key of a request stays taken when the service is killed in the middle of it. Orders are stored in an instant, and
- * a request that is run again finds its order: short is harmless here.
- */
-const keyLeaseMs = 5_000;
+const setUps: Readonly<Record<ServiceName, (setup: ServiceSetup) => Promise<Implementation>>> = {
+  "order-service": setUpOrders,
+  "customer-service": async () => implement(CustomerService, customerHandlers()),
+  "inventory-service": setUpInventory,
+  "notification-service": setUpNotifications,
+  "analytics-service": setUpAnalytics,
+};
+
 /** What tells the supervisor that waiting for a port is pointless. */
 const portTakenExitCode = 98;
 
@@ -39,11 +31,9 @@ function refuse(message: string): never {
   process.exit(2);
 }
 
-function settings() {
+function offsetOf(text: string | undefined): number {
   try {
-    const offset = parsePortOffset(process.env.PORT_OFFSET);
-    // Asks nobody before the first call; a target that cannot be is said now.
-    return { offset, customers: createChannel(customerTarget(process.env, offset)) };
+    return parsePortOffset(text);
   } catch (error) {
     return refuse((error as Error).message);
   }
@@ -58,29 +48,18 @@ if (!isServiceName(name) || service === undefined) {
 if (!(Number.isInteger(instance) && instance >= 1 && instance <= service.instancesMax)) {
   refuse(`${name}: expected an instance from 1 to ${service.instancesMax}, got "${instanceText}"`);
 }
-const { offset, customers: customerChannel } = settings();
+const offset = offsetOf(process.env.PORT_OFFSET);
 const host = process.env.HOST ?? "127.0.0.1";
-// Disposed of by `stop`: the services outlive this module's evaluation.
-const resources = new AsyncDisposableStack();
-
-/** What `/readyz` asks. */
-const readiness: Record<string, ReadinessCheck> = {};
-const interceptors: Interceptor[] = [];
-
-function implementationOf(service: ServiceName): Implementation {
-  switch (service) {
-    case "order-service": {
-      const store = resources.use(new OrderStore(join(stateFolder(offset), "orders.db")));
-      const keys = resources.use(openRequestKeys(join(stateFolder(offset), "request-keys.db")));
-      interceptors.push(idempotency({ store: keys.store, leaseMs: keyLeaseMs }));
-      readiness["database"] = () => `${store.count()} orders`;
-      const customers = createClient(CustomerService, resources.use(customerChannel));
-      return implement(OrderService, orderHandlers({ store, customers }));
-    }
-    case "customer-service":
-      return implement(CustomerService, customerHandlers());
-  }
-}
+const setup: ServiceSetup = {
+  service: name,
+  offset,
+  environment: process.env,
+  // Disposed of by `stop`: the services outlive this module's evaluation.
+  resources: new AsyncDisposableStack(),
+  readiness: {},
+  interceptors: [],
+};
+const { resources, readiness, interceptors } = setup;
 
 const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException | undefined)?.code;
 
@@ -91,7 +70,12 @@ if (tallyFolder !== undefined && tallyFolder !== "") {
   interceptors.push(requestTally(tallyFolder, name, instance));
 }
 
-const server = createServer({ services: [implementationOf(name)], interceptors, readiness });
+const implementation = await setUps[name](setup).catch(async (error: Error) => {
+  process.stderr.write(`${name} cannot start: ${error.message}\n`);
+  await resources.disposeAsync();
+  return process.exit(error instanceof TypeError ? 2 : 1);
+});
+const server = createServer({ services: [implementation], interceptors, readiness });
 const port = portOf(name, offset, instance);
 try {
   await server.listen({ port, host });

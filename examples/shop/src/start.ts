@@ -1,8 +1,7 @@
 /** `npm start`: every service of the shop as a process of its own, started again when it dies. See `--help`. */
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { createChannel } from "trunkline";
-import { customerTarget } from "./processes/discovery.ts";
+import { customerChannel } from "./processes/discovery.ts";
 import { isPortTaken } from "./processes/port-check.ts";
 import { parseReplicas } from "./processes/replicas.ts";
 import { parsePortOffset, parseServiceName, portOf, type ServiceName, services } from "./processes/services.ts";
@@ -46,7 +45,7 @@ function parseOptions() {
     const offset = parsePortOffset(process.env.PORT_OFFSET);
     const names = chosenServices(values.only);
     // Asks nobody: a target that cannot be is said here, and not by every start of a service.
-    createChannel(customerTarget(process.env, offset)).close();
+    customerChannel(process.env, offset).close();
     return { ...values, offset, names, replicas: parseReplicas(values.replicas, names, offset) };
   } catch (error) {
     return fail(`${(error as Error).message}\n\n${usage}`);

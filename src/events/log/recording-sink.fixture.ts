@@ -104,3 +104,7 @@ export async function member(
   const sink = new RecordingSink();
   return Object.assign(sink, { subscription: await driver.subscribe(demand(change), sink) });
 }
+
+/** Bodies "0", "1" and so on. */
+export const numbered = (count: number, change: Partial<EventRecord> = {}): readonly EventRecord[] =>
+  Array.from({ length: count }, (_, index) => eventRecord(String(index), change));

@@ -14,9 +14,6 @@ export interface CheckedSubscription {
   readonly handlerTimeoutMs: number;
 }
 
-/** What a broker is called in options that only it understands. */
-const specificTo: Readonly<Record<string, string>> = { rabbitmq: "rabbitmq", kafka: "kafka" };
-
 const known = [
   "group",
   "concurrency",
@@ -49,14 +46,6 @@ export function checkSubscription(
     throw new BrokerError(`subscribe: group is ${quoted(group)}; it must be 1 to 200 of A-Z a-z 0-9 . _ -`);
   }
   const where = `subscribe (group ${group})`;
-  const { rabbitmq, kafka } = options;
-  for (const [option, name] of Object.entries(specificTo)) {
-    if (options[option as "kafka"] !== undefined && broker.name !== name) {
-      throw new BrokerError(
-        `${where}: option ${option} is only for ${name}, and the broker is ${broker.name}; leave it out`,
-      );
-    }
-  }
   if (handlers.length === 0) {
     throw new BrokerError(`${where}: there is no handler; pass at least one, made by on(Schema, event => …)`);
   }
@@ -75,16 +64,20 @@ export function checkSubscription(
       order,
       concurrency,
       from: fromOf(where, options, broker),
-      specific: {
-        ...(rabbitmq satisfies RabbitmqSubscribeOptions | undefined),
-        ...(kafka satisfies KafkaSubscribeOptions | undefined),
-      },
+      specific: specificOf(options, broker.name),
     },
     onFailure: onFailureOf(where, options, order),
     schedule: scheduleOf(where, options),
     unknownTypes: choice(where, "unknownTypes", options.unknownTypes, "dead-letter", ["dead-letter", "ignore"]),
     handlerTimeoutMs: number(where, "handlerTimeoutMs", options.handlerTimeoutMs, limits.handlerTimeoutMs, 1, dayMs),
   };
+}
+
+/** A subscription may say what it wants of several brokers, so that the URL alone chooses one. */
+function specificOf({ rabbitmq, kafka }: SubscribeOptions, brokerName: string): Readonly<Record<string, unknown>> {
+  const specific: RabbitmqSubscribeOptions | KafkaSubscribeOptions | undefined =
+    brokerName === "rabbitmq" ? rabbitmq : brokerName === "kafka" ? kafka : undefined;
+  return { ...specific };
 }
 
 function refuseDoubleHandlers(where: string, handlers: readonly EventHandler[]): void {
@@ -106,7 +99,7 @@ function orderOf(
   options: SubscribeOptions,
   { name, capabilities }: { readonly name: string; readonly capabilities: BrokerCapabilities },
 ): Order {
-  const { rabbitmq } = options;
+  const rabbitmq = name === "rabbitmq" ? options.rabbitmq : undefined;
   const oneConsumer = rabbitmq?.singleActiveConsumer === true || rabbitmq?.partitions !== undefined;
   const kept = oneConsumer ? "key" : capabilities.order;
   const order = choice(where, "order", options.order, kept, ["key", "partition", "none"]);

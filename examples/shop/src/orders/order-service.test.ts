@@ -15,6 +15,7 @@ import { virtualPlatform } from "trunkline/testing";
 import { customerHandlers } from "../customers/customer-service.ts";
 import { CustomerService } from "../gen/customer/customer_pb.ts";
 import { OrderService, OrderStatus } from "../gen/order/order_pb.ts";
+import { openDatabase } from "../processes/database.ts";
 import { orderHandlers } from "./order-service.ts";
 import { OrderStore } from "./order-store.ts";
 
@@ -26,7 +27,7 @@ async function withOrders(
   use: (orders: Client<typeof OrderService>, store: OrderStore) => Promise<void>,
   interceptors: readonly Interceptor[] = [],
 ): Promise<void> {
-  using store = new OrderStore(":memory:");
+  const store = new OrderStore(openDatabase(":memory:"));
   const server = createServer({
     services: [implement(OrderService, orderHandlers({ store, customers }))],
     interceptors,
@@ -148,7 +149,7 @@ test("a stream ends after the orders that exist, or with follow goes on with new
     let created = "";
     for await (const order of orders.streamOrders({ follow: true })) {
       followed.push(order.id);
-      if (order.id === "124") created = store.create("c", [{ productId: "p", quantity: 1, price: 1 }]).id;
+      if (order.id === "124") created = (await store.create("c", [{ productId: "p", quantity: 1, price: 1 }])).id;
       if (followed.length === 3) break;
     }
     assert.deepEqual(followed, ["123", "124", created]);
@@ -186,12 +187,15 @@ test("tracked orders tell their status and each change, others do not", async ()
       yield { action: { case: "unsubscribe" as const, value: "123" } };
     }
     const seen: OrderStatus[] = [];
+    const other = await store.create("c", [{ productId: "p", quantity: 1, price: 1 }]);
     for await (const { orderId, status } of orders.trackOrders(requests())) {
       assert.equal(orderId, "123");
       seen.push(status);
       if (seen.length === 2) leave();
-      store.setStatus("124", OrderStatus.CONFIRMED);
-      if (seen.length === 1) store.setStatus("123", OrderStatus.CONFIRMED);
+      for (const id of seen.length === 1 ? ["123", other.id] : []) {
+        const changed = store.settle(id, true, "");
+        if (changed !== undefined) store.tell(changed);
+      }
     }
     assert.deepEqual(seen, [OrderStatus.PENDING, OrderStatus.CONFIRMED]);
     await assert.rejects(

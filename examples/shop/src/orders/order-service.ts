@@ -30,9 +30,9 @@ export function orderHandlers({ store, customers }: OrderServiceOptions): Handle
       return customer === undefined ? messageOf(order) : { ...messageOf(order), customer };
     },
 
-    createOrder(request) {
+    async createOrder(request) {
       // A request that is run again after a crash finds the order that its first run stored.
-      return messageOf(store.create(request.customerId, request.items, operationId()));
+      return messageOf(await store.create(request.customerId, request.items, operationId()));
     },
 
     listOrders({ pageSize = pageSizeDefault, pageToken }) {
@@ -63,17 +63,13 @@ export function orderHandlers({ store, customers }: OrderServiceOptions): Handle
       }
     },
 
-    cancelOrder({ orderId }) {
-      const order = store.get(orderId);
+    async cancelOrder({ orderId }) {
+      const order = await store.cancel(orderId);
       if (order === undefined) throw new RpcError("not_found", `order "${orderId}" does not exist`);
-      switch (order.status) {
-        case OrderStatus.CANCELLED:
-          return messageOf(order);
-        case OrderStatus.SHIPPED:
-          throw new RpcError("failed_precondition", `order "${orderId}" is shipped`);
-        default:
-          return messageOf(store.setStatus(orderId, OrderStatus.CANCELLED) ?? order);
+      if (order.status === OrderStatus.SHIPPED) {
+        throw new RpcError("failed_precondition", `order "${orderId}" is shipped`);
       }
+      return messageOf(order);
     },
 
     async importOrders(requests) {
@@ -84,7 +80,7 @@ export function orderHandlers({ store, customers }: OrderServiceOptions): Handle
         }
         orders.push(request);
       }
-      const stored = store.createAll(orders);
+      const stored = await store.createAll(orders);
       return { imported: stored.length, orderIds: stored.map(({ id }) => id) };
     },
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { OrderStatus } from "../gen/order/order_pb.ts";
+import { openDatabase } from "../processes/database.ts";
 import { OrderStore } from "./order-store.ts";
 import { totalOf } from "./order-total.ts";
 
@@ -30,13 +31,14 @@ test("totals are summed exactly and rounded half up to cents", () => {
   );
 });
 
-test("a fresh store holds orders 123 and 124; what is created survives, and the seeds are stored once", t => {
+test("a fresh store holds orders 123 and 124; what is created survives, and the seeds are stored once", async t => {
   const folder = mkdtempSync(join(tmpdir(), "shop-store-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "deep/orders.db");
   let created = "";
   {
-    using store = new OrderStore(path);
+    const database = openDatabase(path);
+    const store = new OrderStore(database);
     const order = store.get("123");
     assert.equal(order?.customerId, "customer-456");
     assert.equal(order?.status, OrderStatus.PENDING);
@@ -45,18 +47,21 @@ test("a fresh store holds orders 123 and 124; what is created survives, and the 
     assert.deepEqual(order?.items, [{ productId: "product-1", quantity: 2, price: 9.99 }]);
     assert.equal(store.get("124")?.status, OrderStatus.SHIPPED);
     assert.equal(store.get("125"), undefined);
-    created = store.create("customer-1", [{ productId: "p", quantity: 1, price: 3 }]).id;
+    created = (await store.create("customer-1", [{ productId: "p", quantity: 1, price: 3 }])).id;
+    database.close();
   }
-  using store = new OrderStore(path);
+  const database = openDatabase(path);
+  t.after(() => database.close());
+  const store = new OrderStore(database);
   assert.deepEqual(
     store.listNewest(10).map(order => order.id),
     [created, "124", "123"],
   );
 });
 
-test("pages follow each other without gaps when orders share a millisecond", () => {
-  using store = new OrderStore(":memory:", () => 1_800_000_000_000);
-  for (let count = 0; count < 9; count++) store.create("c", [{ productId: "p", quantity: 1, price: 1 }]);
+test("pages follow each other without gaps when orders share a millisecond", async () => {
+  const store = new OrderStore(openDatabase(":memory:"), { now: () => 1_800_000_000_000 });
+  for (let count = 0; count < 9; count++) await store.create("c", [{ productId: "p", quantity: 1, price: 1 }]);
   const all = store.listNewest(100).map(order => order.id);
   assert.equal(all.length, 11);
   const paged: string[] = [];

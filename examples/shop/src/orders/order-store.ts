@@ -1,9 +1,9 @@
 import { EventEmitter } from "node:events";
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { systemPlatform } from "trunkline";
+import { transaction } from "trunkline/events";
 import { OrderStatus } from "../gen/order/order_pb.ts";
+import type { Announce, OrderChange } from "./order-events.ts";
 import { totalOf } from "./order-total.ts";
 
 export interface OrderItemRecord {
@@ -65,12 +65,19 @@ const seedOrders = [
   { id: "124", status: OrderStatus.SHIPPED },
 ];
 
+export interface OrderStoreOptions {
+  /** Tells others of what changes. @default nobody */
+  readonly announce?: Announce | undefined;
+  readonly now?: (() => number) | undefined;
+}
+
 /** Orders in one SQLite file, which a single process writes. */
-export class OrderStore implements Disposable {
+export class OrderStore {
   readonly #database: DatabaseSync;
   /** `added`: orders were stored; `changed`, with the order: it has a new status. */
   readonly #events = new EventEmitter<{ added: []; changed: [OrderRecord] }>().setMaxListeners(0);
   readonly #now: () => number;
+  readonly #announce: Announce;
   readonly #insert: StatementSync;
   readonly #selectById: StatementSync;
   readonly #count: StatementSync;
@@ -78,12 +85,10 @@ export class OrderStore implements Disposable {
   readonly #updateStatus: StatementSync;
   readonly #selectAfter: StatementSync;
 
-  /** @param path of the file, whose folder is made when it is missing; `:memory:` keeps nothing */
-  constructor(path: string, now: () => number = () => systemPlatform.clock.wall()) {
-    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
-    this.#database = new DatabaseSync(path);
-    this.#now = now;
-    this.#database.exec("PRAGMA journal_mode = WAL");
+  constructor(database: DatabaseSync, { announce = () => {}, now }: OrderStoreOptions = {}) {
+    this.#database = database;
+    this.#now = now ?? (() => systemPlatform.clock.wall());
+    this.#announce = announce;
     this.#database.exec(schema);
     this.#insert = this.#database.prepare(
       "INSERT OR IGNORE INTO orders (id, customer_id, items, status, created_at, total) VALUES (?, ?, ?, ?, ?, ?)",
@@ -112,26 +117,20 @@ export class OrderStore implements Disposable {
   }
 
   /** Stores a new pending order. @param id when given and there already, nothing is stored: the order is that one */
-  create(customerId: string, items: readonly OrderItemRecord[], id?: string): OrderRecord {
-    const existing = id === undefined ? undefined : this.get(id);
-    if (existing !== undefined) return existing;
-    const order = this.#insertNew({ customerId, items }, id);
+  async create(customerId: string, items: readonly OrderItemRecord[], id?: string): Promise<OrderRecord> {
+    const order = await transaction(this.#database, () => {
+      const existing = id === undefined ? undefined : this.get(id);
+      return existing ?? this.#insertNew({ customerId, items }, id);
+    });
     this.#events.emit("added");
     return order;
   }
 
   /** Stores new pending orders: all of them, or none when it fails. */
-  createAll(orders: readonly NewOrder[]): OrderRecord[] {
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      const stored = orders.map(order => this.#insertNew(order));
-      this.#database.exec("COMMIT");
-      this.#events.emit("added");
-      return stored;
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
-    }
+  async createAll(orders: readonly NewOrder[]): Promise<OrderRecord[]> {
+    const stored = await transaction(this.#database, () => orders.map(order => this.#insertNew(order)));
+    this.#events.emit("added");
+    return stored;
   }
 
   #insertNew({ customerId, items }: NewOrder, id = newId()): OrderRecord {
@@ -139,15 +138,44 @@ export class OrderStore implements Disposable {
     this.#insert.run(id, customerId, JSON.stringify(stored), OrderStatus.PENDING, this.#now(), totalOf(stored));
     const order = this.get(id);
     if (order === undefined) throw new Error(`order ${id} was not stored`);
+    this.#announce(this.#database, order, "created", "");
     return order;
   }
 
-  /** Gives an order another status. */
-  setStatus(id: string, status: OrderStatus): OrderRecord | undefined {
-    this.#updateStatus.run(status, id);
-    const order = this.get(id);
-    if (order !== undefined) this.#events.emit("changed", order);
+  /** Cancels an order that is neither shipped nor cancelled. @returns the order as it is then; `undefined`: there is none */
+  async cancel(id: string): Promise<OrderRecord | undefined> {
+    const { order, isChanged } = await transaction(this.#database, () => {
+      const order = this.get(id);
+      const isOver = order?.status === OrderStatus.SHIPPED || order?.status === OrderStatus.CANCELLED;
+      if (order === undefined || isOver) return { order, isChanged: false };
+      return { order: this.#change(order, OrderStatus.CANCELLED, "cancelled", "by the customer"), isChanged: true };
+    });
+    if (order !== undefined && isChanged) this.tell(order);
     return order;
+  }
+
+  /**
+   * Confirms or rejects an order that waits for its goods. Runs in the caller's transaction; `tell` belongs behind its commit.
+   * @returns the changed order; `undefined` when there was nothing to change
+   */
+  settle(id: string, reserved: boolean, reason: string): OrderRecord | undefined {
+    const order = this.get(id);
+    if (order?.status !== OrderStatus.PENDING) return undefined;
+    return reserved
+      ? this.#change(order, OrderStatus.CONFIRMED, "confirmed", "")
+      : this.#change(order, OrderStatus.REJECTED, "rejected", reason);
+  }
+
+  /** Tells those who follow an order here that it has changed. */
+  tell(order: OrderRecord): void {
+    this.#events.emit("changed", order);
+  }
+
+  #change(order: OrderRecord, status: OrderStatus, change: OrderChange, reason: string): OrderRecord {
+    this.#updateStatus.run(status, order.id);
+    const changed = { ...order, status };
+    this.#announce(this.#database, changed, change, reason);
+    return changed;
   }
 
   /** Calls `listener` for each order that gets another status, until the returned function is called. */
@@ -181,10 +209,6 @@ export class OrderStore implements Disposable {
       this.#events.on("added", done);
       signal.addEventListener("abort", done);
     });
-  }
-
-  [Symbol.dispose](): void {
-    this.#database.close();
   }
 }
 

@@ -1,3 +1,4 @@
+import { type Channel, createChannel } from "trunkline";
 import { portOf } from "./services.ts";
 
 const ways = ["static", "dns", "k8s"] as const;
@@ -49,4 +50,9 @@ export function customerTarget(environment: DiscoveryEnvironment, offset: number
       return `k8s:///${isGiven ? address : `customer-service${within}:grpc`}`;
     }
   }
+}
+
+/** A channel to customer-service that asks nobody before its first call. @throws TypeError for a target that cannot be */
+export function customerChannel(environment: DiscoveryEnvironment, offset: number): Channel {
+  return createChannel(customerTarget(environment, offset));
 }

@@ -3,6 +3,10 @@ export const services = [
   // One instance: it alone writes its database, and tells its own streams of what it wrote.
   { name: "order-service", port: 50_051, contract: "order.OrderService", instancesMax: 1 },
   { name: "customer-service", port: 50_052, contract: "customer.CustomerService", instancesMax: 9 },
+  // One instance each: it alone writes its database.
+  { name: "inventory-service", port: 50_053, contract: "inventory.InventoryService", instancesMax: 1 },
+  { name: "notification-service", port: 50_054, contract: "notification.NotificationService", instancesMax: 1 },
+  { name: "analytics-service", port: 50_055, contract: "analytics.AnalyticsService", instancesMax: 1 },
 ] as const;
 
 export type ServiceName = (typeof services)[number]["name"];

@@ -14,7 +14,9 @@ const record: fc.Arbitrary<CodedRecord> = fc.record({
     type: fc.constantFrom("order.created", "order.cancelled"),
     timeMs: time,
     contentType: fc.constant("application/json"),
-    trace: optional(fc.record({ traceparent: text, tracestate: optional(text), baggage: optional(text) })),
+    trace: optional(
+      fc.record({ traceparent: text, tracestate: optional(text), baggage: optional(text) }, { noNullPrototype: true }),
+    ),
     priority: fc.constantFrom("critical", "default", "sheddable"),
     expiresAtMs: optional(time),
     notBeforeMs: optional(time),

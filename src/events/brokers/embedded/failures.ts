@@ -20,6 +20,7 @@ const meanings: Readonly<Record<number, { readonly text: string; readonly isRetr
 
 /** Whether the same may succeed a little later, and the meaning of an error of SQLite for people. */
 export function explain(file: string, error: unknown): { readonly message: string; readonly isRetryable: boolean } {
+  if (error instanceof BrokerError) return { message: error.message, isRetryable: false };
   const code = (error as { readonly errcode?: unknown } | undefined)?.errcode;
   const meaning = typeof code === "number" ? meanings[code & 0xff] : undefined;
   if (meaning !== undefined) return { message: `sqlite: ${file}: ${meaning.text}`, isRetryable: meaning.isRetryable };

@@ -33,7 +33,7 @@ export async function connectEmbedded(url: string, context: DriverContext): Prom
   const { platform } = context;
   try {
     const database = await whenFree(platform, busyMs, () => openForWriting(options.file, options.durability));
-    const reader = new LogReader(openForReading(options.file));
+    const reader = new LogReader(openForReading(options.file), options.file);
     // A thread knows no virtual time.
     const isThread = (options.writer ?? (platform === systemPlatform ? "thread" : "inline")) === "thread";
     let writer: LogWriter = new InlineWriter(database, platform);

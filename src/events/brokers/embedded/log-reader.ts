@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import type { DeadLetter, DeadLetterFilter } from "../../dead-letter.ts";
 import type { GroupStatus } from "../../driver.ts";
+import { BrokerError } from "../../errors.ts";
 import {
   LogRecord,
   letterMatches,
@@ -49,6 +50,7 @@ const lettersPerRead = 100;
 /** Reads the file on a connection of its own, which never writes: readers and the writer do not wait for each other. */
 export class LogReader {
   readonly #database: DatabaseSync;
+  readonly #file: string;
   readonly #statements: Statements;
   readonly #partitions = new Map<string, Partition>();
   readonly #byTopic = new Map<string, Partition[]>();
@@ -57,8 +59,10 @@ export class LogReader {
   readonly #generations = new Map<string, { generation: number; held: number }>();
   #dataVersion = -1;
 
-  constructor(database: DatabaseSync) {
+  /** @param file for messages */
+  constructor(database: DatabaseSync, file: string) {
     this.#database = database;
+    this.#file = file;
     this.#statements = new Statements(database);
     this.changes();
   }
@@ -236,12 +240,23 @@ export class LogReader {
       offset,
     );
     if (row === undefined) return undefined;
-    const records = decodeBatch(row["batch"] as Uint8Array);
+    const records = this.#decode(row["batch"] as Uint8Array, source, offset);
     const lastOffset = Number(row["last_offset"]);
     const firstOffset = lastOffset - records.length + 1;
     const batch = { firstOffset, lastOffset, storedAtMs: Number(row["stored_at"]), records };
     this.#decoded.set(source.id, batch);
     return batch;
+  }
+
+  #decode(batch: Uint8Array, { topic, partition }: Partition, offset: number): readonly CodedRecord[] {
+    try {
+      return decodeBatch(batch);
+    } catch (cause) {
+      const place = `${topic}/${partition} at offset ${offset}`;
+      throw new BrokerError(`sqlite: ${this.#file}: ${place} is damaged, or of a newer version of this package`, {
+        cause,
+      });
+    }
   }
 
   #returned(topic: string, id: number): LogRecord {

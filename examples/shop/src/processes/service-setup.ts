@@ -1,0 +1,53 @@
+import { join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import type { Interceptor, ReadinessCheck } from "trunkline";
+import { type EventHandler, type Inbox, inbox, type Outbox, outbox, type SubscribeOptions } from "trunkline/events";
+import { connectShopBroker, eventObserver, eventsUrl } from "../events/broker.ts";
+import { openDatabase } from "./database.ts";
+import type { ServiceName } from "./services.ts";
+import { stateFolder } from "./state.ts";
+
+/** What every service is set up from, and where it leaves what has to be closed, in the reverse order. */
+export interface ServiceSetup {
+  readonly service: ServiceName;
+  readonly offset: number;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly resources: AsyncDisposableStack;
+  /** What `/readyz` asks. */
+  readonly readiness: Record<string, ReadinessCheck>;
+  readonly interceptors: Interceptor[];
+}
+
+/** A service's database, with its connection to the events of the others. */
+export interface ServiceEvents {
+  readonly database: DatabaseSync;
+  readonly outbox: Outbox<DatabaseSync, undefined>;
+  /** The inbox of a group of the service. */
+  readonly inboxOf: (group: string) => Promise<Inbox<DatabaseSync>>;
+  readonly subscribe: (options: SubscribeOptions, handlers: readonly EventHandler[]) => Promise<void>;
+}
+
+/**
+ * Opens the database `<name>.db` and connects to the broker.
+ * @throws BrokerError when the broker cannot be reached: the supervisor starts the service again a little later
+ */
+export async function setUpEvents(setup: ServiceSetup, name: string): Promise<ServiceEvents> {
+  const { service, offset, environment, resources, readiness } = setup;
+  const database = openDatabase(join(stateFolder(offset), `${name}.db`));
+  resources.defer(() => database.close());
+  const broker = resources.use(await connectShopBroker(service, eventsUrl(environment["EVENTS_URL"], offset)));
+  readiness["events"] = () => {
+    const { isReady, detail } = broker.status();
+    if (!isReady) throw new Error(detail);
+    return broker.name;
+  };
+  const made = resources.use(await outbox({ database, broker, observer: eventObserver }));
+  return {
+    database,
+    outbox: made,
+    inboxOf: group => inbox({ database, group }),
+    async subscribe(options, handlers) {
+      resources.use(await broker.subscribe(options, ...handlers));
+    },
+  };
+}

@@ -1,0 +1,195 @@
+import { createHash } from "node:crypto";
+import { attributesFrom, contentTypeName, headersOf, historyHeaders } from "../../attributes.ts";
+import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
+import type { AmqpDelivery, AmqpMessage, AmqpProperties, AmqpTable } from "./amqp.ts";
+import { shortStringBytesMax } from "./limits.ts";
+import { ownHeader, type QueueNames } from "./names.ts";
+
+/**
+ * Events as AMQP 0-9-1 messages: exchange = topic, routing key = type, `message_id` = id, `content_type`; the other
+ * attributes are headers.
+ */
+export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessage {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of headersOf(record, "cloudEvents_")) {
+    if (name !== contentTypeName) headers[name] = value;
+  }
+  return {
+    exchange: record.topic,
+    routingKey: record.type,
+    body: record.body,
+    isMandatory,
+    properties: {
+      headers,
+      contentType: record.contentType,
+      timestamp: Math.floor(record.timeMs / 1_000),
+      // The property is a short string; the whole id is among the headers.
+      ...(Buffer.byteLength(record.id) <= shortStringBytesMax && { messageId: record.id }),
+      ...(fits(record.correlationId) && { correlationId: record.correlationId }),
+      ...(fits(record.replyTo) && { replyTo: record.replyTo }),
+    },
+  };
+}
+
+function fits(text: string | undefined): boolean {
+  return text !== undefined && Buffer.byteLength(text) <= shortStringBytesMax;
+}
+
+/** Why a record cannot be a message, whatever the broker says. */
+export function whyNotSendable(record: EventRecord, bodyBytesMax: number): string | undefined {
+  if (Buffer.byteLength(record.type) > shortStringBytesMax)
+    return `the type is longer than ${shortStringBytesMax} bytes`;
+  if (Buffer.byteLength(record.topic) > shortStringBytesMax)
+    return `the topic is longer than ${shortStringBytesMax} bytes`;
+  if (Buffer.byteLength(record.contentType) > shortStringBytesMax) {
+    return `the content type is longer than ${shortStringBytesMax} bytes`;
+  }
+  if (record.body.length > bodyBytesMax) {
+    return (
+      `the body has ${record.body.length} bytes and the broker takes ${bodyBytesMax}: keep large content elsewhere and ` +
+      "publish where it is, or raise max_message_size"
+    );
+  }
+  return undefined;
+}
+
+/** A delivered message as the runtime sees it. */
+export class RabbitmqRecord implements StoredRecord {
+  readonly topic: string;
+  readonly key: string | undefined;
+  readonly attributes: Readonly<Partial<EventAttributes>>;
+  readonly body: Uint8Array;
+  readonly place: string;
+  readonly storedAtMs: number | undefined;
+  readonly history: AttemptHistory;
+  readonly fallbackIsSynthetic = true;
+  /** Stays the event's on all its ways. */
+  readonly routingKey: string;
+  readonly delivery: AmqpDelivery;
+  /** The queues of the group that got it; `undefined` outside of groups. */
+  readonly names: QueueNames | undefined;
+  #fallbackId: string | undefined;
+
+  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames) {
+    const { exchange, properties } = delivery;
+    const headers = properties.headers ?? {};
+    const { attributes, subject, history } = attributesFrom(texts(headers));
+    this.delivery = delivery;
+    this.names = names;
+    this.topic = textOf(headers[ownHeader.topic]) ?? exchange;
+    this.routingKey = delivery.routingKey;
+    this.key = subject;
+    this.body = delivery.body;
+    this.place = `${queue}#${delivery.tag}`;
+    this.attributes = { ...saidByProperties(properties, this.routingKey), ...attributes };
+    this.storedAtMs = wholeNumber(headers.timestamp_in_ms);
+    this.history = {
+      attempts: history.attempts + (deliveryCount(headers) ?? 0),
+      firstFailedAtMs: history.firstFailedAtMs,
+    };
+  }
+
+  /** Two equal messages have the same: there is nothing else to tell them apart by. Few need it, so it is made when asked for. */
+  get fallbackId(): string {
+    this.#fallbackId ??= createHash("sha256")
+      .update(`${this.topic}\n${this.routingKey}\n`)
+      .update(this.body)
+      .digest("hex");
+    return this.#fallbackId;
+  }
+}
+
+/** What a producer without CloudEvents has said in AMQP's own words. */
+function saidByProperties(properties: AmqpProperties, routingKey: string): Partial<EventAttributes> {
+  const said: { -readonly [K in keyof EventAttributes]?: EventAttributes[K] } = {};
+  const { timestamp } = properties;
+  const id = textOf(properties.messageId);
+  const contentType = textOf(properties.contentType);
+  const correlationId = textOf(properties.correlationId);
+  const replyTo = textOf(properties.replyTo);
+  if (id !== undefined) said.id = id;
+  if (routingKey !== "") said.type = routingKey;
+  if (contentType !== undefined) said.contentType = contentType;
+  if (correlationId !== undefined) said.correlationId = correlationId;
+  if (replyTo !== undefined) said.replyTo = replyTo;
+  if (typeof timestamp === "number" && timestamp > 0 && timestamp < 1e11) said.timeMs = timestamp * 1_000;
+  return said;
+}
+
+/** Returns to the queue so far; only quorum queues say. */
+export function deliveryCount(headers: AmqpTable): number | undefined {
+  return wholeNumber(headers["x-delivery-count"]);
+}
+
+function wholeNumber(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}
+
+/** Headers that are text, or can be written as such; tables and lists are left out. */
+function* texts(headers: AmqpTable): Generator<[name: string, value: string]> {
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (isOfTheTrip(name)) continue;
+    if (typeof value === "string") yield [name, value];
+    else if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint")
+      yield [name, `${value}`];
+    else if (value instanceof Uint8Array) yield [name, Buffer.from(value).toString("utf8")];
+  }
+}
+
+export function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+/** Headers that the broker or an earlier trip has left, and that must not come along on the next. */
+function isOfTheTrip(name: string): boolean {
+  return (
+    /^x-(?:death$|first-death-|last-death-|delivery-count$|acquired-count$|opt-)/.test(name) ||
+    name.startsWith(ownHeader.step) ||
+    name === ownHeader.due ||
+    name === "CC" ||
+    name === "BCC"
+  );
+}
+
+/** The message again, for another trip: everything that its producer said stays. */
+export function again(
+  record: RabbitmqRecord,
+  target: { readonly exchange: string; readonly routingKey: string },
+  added: AmqpTable,
+  history?: AttemptHistory,
+): AmqpMessage {
+  const { properties, body } = record.delivery;
+  const headers: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(properties.headers ?? {})) {
+    if (!isOfTheTrip(name) && !historyNames.has(name)) headers[name] = value;
+  }
+  if (record.topic !== "") headers[ownHeader.topic] = record.topic;
+  if (history !== undefined) for (const [name, value] of historyHeaders(history)) headers[name] = value;
+  for (const [name, value] of Object.entries(added)) {
+    if (value === undefined) delete headers[name];
+    else headers[name] = value;
+  }
+  return {
+    ...target,
+    body,
+    isMandatory: true,
+    // The user id would have to be ours, and an expiry counted from now would not be the publisher's.
+    properties: {
+      headers,
+      messageId: properties.messageId,
+      contentType: properties.contentType,
+      contentEncoding: properties.contentEncoding,
+      correlationId: properties.correlationId,
+      replyTo: properties.replyTo,
+      type: properties.type,
+      appId: properties.appId,
+      timestamp: properties.timestamp,
+      priority: properties.priority,
+    },
+  };
+}
+
+const historyNames: ReadonlySet<string> = new Set(
+  [...historyHeaders({ attempts: 0, firstFailedAtMs: 0 })].map(([name]) => name),
+);
