@@ -9,7 +9,7 @@ import { code, codeText, isNotAuthorized } from "./error-codes.ts";
 import { Fetcher, type FetcherHost } from "./fetcher.ts";
 import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
 import type { DeadLetters } from "./letters.ts";
-import { leaveTimeoutMs, revokeBudgetMs } from "./limits.ts";
+import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
 import type { FetchTarget } from "./partition-reader.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
@@ -86,9 +86,24 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   /** Resolves when the group has its first partitions and their places are committed. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#started = { resolve, reject };
+      const timer = outsideContext(() =>
+        this.#clock.after(startTimeoutMs, () => this.failed(this.#neverStarted()), true),
+      );
+      const settled = (then: () => void) => {
+        timer.cancel();
+        then();
+      };
+      this.#started = { resolve: () => settled(resolve), reject: error => settled(() => reject(error)) };
       this.#member.start();
     });
+  }
+
+  #neverStarted(): BrokerError {
+    const { failure } = this.#parts.cluster;
+    const why = failure === undefined ? "its coordinator has let nobody in" : failure.message;
+    return new BrokerError(
+      `kafka: group ${this.#demand.group} could not be joined within ${startTimeoutMs / 1_000} s: ${why}; look at the state of the group (kafka-consumer-groups --describe --state --group ${this.#demand.group})`,
+    );
   }
 
   async retryLater(record: LogRecord, delayMs: number, history: AttemptHistory): Promise<void> {
