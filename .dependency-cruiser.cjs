@@ -91,6 +91,13 @@ module.exports = {
       to: { path: "^node_modules/@connectrpc/" },
     },
     {
+      name: "kafka-apart",
+      comment: "@platformatic/kafka is an optional peer: one file loads it, when a kafka: URL asks for it",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/events/brokers/kafka/client[.]ts$", testFile] },
+      to: { path: "^node_modules/@platformatic/" },
+    },
+    {
       name: "connect-es-by-its-export",
       comment: "who imports trunkline must not need @connectrpc/connect",
       severity: "error",
