@@ -79,6 +79,19 @@ export class Load implements AsyncDisposable {
     throw new Error(`answers came from "${seen}", expected "${servers}" within ${withinMs} ms`);
   }
 
+  /**
+   * Waits until the channel of the gRPC callers knows so many endpoints: the two channels follow the target each for
+   * itself, and answers may come through the other one first. @throws Error when it does not in time
+   */
+  async untilEndpoints(count: number, withinMs: number): Promise<void> {
+    const startMs = performance.now();
+    while (this.channel.endpoints().length !== count) {
+      const known = this.channel.endpoints().length;
+      if (performance.now() - startMs > withinMs) throw new Error(`${known} endpoints are known, expected ${count}`);
+      await sleep(20);
+    }
+  }
+
   /** @throws Error when a call has failed since the last time; answers how many there were */
   expectNoFailure(): string {
     if (this.failures.length > 0) {

@@ -99,6 +99,7 @@ await dns.start({ hosts, services: services(`two.test,${port},0,10`) });
     await dns.stop();
     await dns.start({ hosts, services: services(`two.test,${port},0,10`, `three.test,${port},0,30`) });
     const ms = await load.until("three,two", 5_000);
+    await load.untilEndpoints(2, 5_000);
     const weights = load.channel.endpoints().map(({ weight }) => weight);
     assert.deepEqual(weights.sort(), [10, 30]);
     return `${ms} ms; ${load.expectNoFailure()}`;

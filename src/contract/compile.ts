@@ -17,6 +17,7 @@ import { http as httpOption } from "./gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "./gen/google/api/http_pb.ts";
 import {
   auth as authOption,
+  type MethodPolicy_Hedge,
   MethodPolicy_Priority,
   policy as policyOption,
   RestDialect_EnumValues,
@@ -148,24 +149,60 @@ function compilePolicy(desc: DescMethod): MethodPolicy {
       `policy.max_attempts is ${option.maxAttempts}, but the method has no idempotency_level; set it to NO_SIDE_EFFECTS or IDEMPOTENT if calls may be repeated`,
     );
   }
+  if (option.maxAttempts > attemptsMax) {
+    throw contractError(desc, `policy.max_attempts is ${option.maxAttempts}; it must be at most ${attemptsMax}`);
+  }
+  const timeoutMs = durationMs(desc, "policy.timeout", option.timeout);
+  const attemptTimeoutMs = durationMs(desc, "policy.attempt_timeout", option.attemptTimeout);
+  if (timeoutMs !== undefined && attemptTimeoutMs !== undefined && attemptTimeoutMs > timeoutMs) {
+    throw contractError(
+      desc,
+      `policy.attempt_timeout is ${attemptTimeoutMs} ms, more than policy.timeout, ${timeoutMs} ms: the call would be over before an attempt`,
+    );
+  }
   return {
-    timeoutMs: durationMs(desc, "policy.timeout", option.timeout),
+    timeoutMs,
+    attemptTimeoutMs,
     maxAttempts: option.maxAttempts === 0 ? undefined : option.maxAttempts,
     retryableCodes: codes,
-    hedge:
-      option.hedge === undefined
-        ? undefined
-        : {
-            delayMs: durationMs(desc, "policy.hedge.delay", option.hedge.delay),
-            maxAttempts: option.hedge.maxAttempts,
-          },
+    hedge: option.hedge === undefined ? undefined : compileHedge(desc, option.hedge, timeoutMs, attemptTimeoutMs),
     priority: priorityOf(option.priority),
     requestBytesMax: option.maxRequestBytes === 0n ? undefined : Number(option.maxRequestBytes),
   };
 }
 
+/** What clients can do: each further attempt and hedge is load that a mistyped number must not make. */
+const attemptsMax = 100;
+const hedgesMax = 10;
+
+function compileHedge(
+  desc: DescMethod,
+  { delay, maxAttempts }: MethodPolicy_Hedge,
+  timeoutMs = Number.POSITIVE_INFINITY,
+  attemptTimeoutMs = Number.POSITIVE_INFINITY,
+): NonNullable<MethodPolicy["hedge"]> {
+  if (idempotencyOf(desc) === "unknown") {
+    throw contractError(
+      desc,
+      "policy.hedge is set, but the method has no idempotency_level; set it to NO_SIDE_EFFECTS or IDEMPOTENT if calls may be sent twice",
+    );
+  }
+  if (desc.methodKind !== "unary") throw contractError(desc, "policy.hedge is set, but only unary calls are hedged");
+  if (maxAttempts > hedgesMax) {
+    throw contractError(desc, `policy.hedge.max_attempts is ${maxAttempts}; it must be at most ${hedgesMax}`);
+  }
+  const delayMs = durationMs(desc, "policy.hedge.delay", delay);
+  const longestMs = Math.min(timeoutMs, attemptTimeoutMs);
+  if (delayMs !== undefined && delayMs >= longestMs) {
+    const limit = attemptTimeoutMs <= timeoutMs ? "policy.attempt_timeout" : "policy.timeout";
+    throw contractError(desc, `policy.hedge.delay is ${delayMs} ms; it must be below ${limit}, ${longestMs} ms`);
+  }
+  return { delayMs, maxAttempts };
+}
+
 const silentPolicy: MethodPolicy = {
   timeoutMs: undefined,
+  attemptTimeoutMs: undefined,
   maxAttempts: undefined,
   retryableCodes: [],
   hedge: undefined,

@@ -23,9 +23,12 @@ export interface MessageCodecs {
 /** Option `trunkline.v1.policy` of a method, as plain data; `undefined` where the contract is silent. */
 export interface MethodPolicy {
   readonly timeoutMs: number | undefined;
+  /** Of one attempt; at most `timeoutMs`. */
+  readonly attemptTimeoutMs: number | undefined;
   /** All attempts, the first included. */
   readonly maxAttempts: number | undefined;
   readonly retryableCodes: readonly ErrorCode[];
+  /** `maxAttempts`: beside the first; 0 where the contract is silent. */
   readonly hedge: { readonly delayMs: number | undefined; readonly maxAttempts: number } | undefined;
   readonly priority: Priority;
   readonly requestBytesMax: number | undefined;

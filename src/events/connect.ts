@@ -23,6 +23,7 @@ const schemes: Readonly<Record<string, Scheme>> = {
   "sqlite:": { load: async () => (await import("./brokers/embedded/index.ts")).connectEmbedded, peer: undefined },
   "amqp:": rabbitmq,
   "amqps:": rabbitmq,
+  "kafka:": { load: async () => (await import("./brokers/kafka/index.ts")).connectKafka, peer: "@platformatic/kafka" },
 };
 
 const examples = `"memory:", "sqlite:./events.db", "amqp://user:password@host", "amqps://…", "kafka://host1,host2"`;

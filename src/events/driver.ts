@@ -61,6 +61,8 @@ export type ConnectDriver = (url: string, context: DriverContext) => Promise<Bro
 export interface BrokerCapabilities {
   /** How a record comes back later: by the broker's own timer, by a ladder of queues, or not at all. */
   readonly delay: "native" | "ladder" | "none";
+  /** Whether a group's records can come back to it later (`retryLater`) although publishes cannot be delayed. @default whether `delay` is not "none" */
+  readonly retryLater?: boolean | undefined;
   /** Whether new groups can read what was published before them. */
   readonly replay: boolean;
   readonly transactions: boolean;

@@ -26,6 +26,8 @@ export class EventWriter {
   readonly #ids: EventIds;
   readonly #options: WriterOptions;
   readonly #scratch = new ByteWriter();
+  #slab = Buffer.alloc(0);
+  #slabUsed = slabBytes;
 
   constructor(platform: Platform, ids: EventIds, options: WriterOptions) {
     this.#platform = platform;
@@ -57,7 +59,7 @@ export class EventWriter {
     const { notBeforeMs } = options;
     if (notBeforeMs !== undefined && !canDelay) {
       throw new BrokerError(
-        `publish: notBeforeMs is set, and ${brokerName} cannot deliver later (capabilities.delay is "none"); leave it out, or use a broker that can`,
+        `publish: notBeforeMs is set, and ${brokerName} cannot deliver later (capabilities.delay is "none"); put it into an outbox, which waits for it, or use a broker that can`,
       );
     }
     return {
@@ -80,13 +82,34 @@ export class EventWriter {
   }
 
   #encode(contract: EventContract, message: object): Uint8Array {
-    if (this.#options.contentType === "application/json") return Buffer.from(contract.json.encode(message), "utf8");
+    if (this.#options.contentType === "application/json") return this.#textBytes(contract.json.encode(message));
     const scratch = this.#scratch;
     scratch.position = 0;
     contract.binary.encode(message, scratch);
     return scratch.copyFrom(0);
   }
+
+  /**
+   * UTF-8 of a text. Small ones share slabs, larger ones than Node's own pool has: making memory costs as much as encoding
+   * (`bench/events/memory.ts`). Who keeps one for long keeps its slab, which is little beside what a broker buffers.
+   */
+  #textBytes(text: string): Buffer {
+    // At most three bytes for each UTF-16 unit.
+    const most = text.length * 3;
+    if (most > slabTextBytesMax) return Buffer.from(text, "utf8");
+    if (this.#slabUsed + most > slabBytes) {
+      this.#slab = Buffer.allocUnsafeSlow(slabBytes);
+      this.#slabUsed = 0;
+    }
+    const start = this.#slabUsed;
+    this.#slabUsed += this.#slab.write(text, start, "utf8");
+    return this.#slab.subarray(start, this.#slabUsed);
+  }
 }
+
+/** What small bodies are cut from, and the largest text that is one, in bytes. */
+const slabBytes = 65_536;
+const slabTextBytesMax = 4_096;
 
 export function checkedKey(key: string): string {
   if (typeof key === "string" && key !== "" && key.length <= keyCharsMax) return key;

@@ -26,7 +26,6 @@ export type {
 export { connectBroker } from "./connect.ts";
 export { createBroker } from "./create-broker.ts";
 export { type PostgresClient, type PostgresPool, type TransactionOptions, transaction } from "./database/index.ts";
-
 export type { DeadLetter, DeadLetterEdit, DeadLetterFilter, DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
 export type {
   BrokerCapabilities,

@@ -6,7 +6,7 @@ import { machineOf, type PartOptions, partOptionNames, type RunOptions, type Wor
 import { type Admission, Permit, type PermitOwner } from "./permit.ts";
 import { planOf } from "./plan.ts";
 import { execute } from "./run.ts";
-import { Waiter } from "./waiter.ts";
+import { Waiter, type WaiterQueue } from "./waiter.ts";
 
 export interface BulkheadOptions extends PartOptions {
   /** Pieces of work that run at once. @default 10 */
@@ -26,7 +26,7 @@ export interface BulkheadOptions extends PartOptions {
  * Bounds how much work runs at once and how much waits for it. A place stays taken until the work has really ended, also
  * past a time-out. Made by {@link bulkhead}.
  */
-export class Bulkhead implements PermitOwner {
+export class Bulkhead implements PermitOwner, WaiterQueue {
   readonly concurrent: number;
   readonly queue: number;
   readonly #clock: Clock;
@@ -91,6 +91,7 @@ export class Bulkhead implements PermitOwner {
     if (this.#waitingCount >= this.queue) return new Rejection("bulkhead_full");
     if (waiter.deadlineAt <= nowMs) return new Rejection("deadline");
     if (this.#waitingCount++ === 0) this.#busySinceMs = nowMs;
+    waiter.queue = this;
     const last = this.#waiting.previous;
     waiter.previous = last;
     waiter.next = this.#waiting;

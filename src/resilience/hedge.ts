@@ -1,8 +1,8 @@
 import type { Clock } from "../platform/index.ts";
 import type { Budget, BudgetOptions } from "./budget.ts";
 import { LatencyQuantile } from "./latency-quantile.ts";
-import { hedgeDelayMsMin, hedgeHedges, hedgeMinimumCalls, hedgeQuantile } from "./limits.ts";
-import { contradiction, count, durationMs, knownOptions, numberOption } from "./options.ts";
+import { hedgeDelayMsMin, hedgeHedges, hedgeMinimumCalls, hedgeQuantile, hedgesMax } from "./limits.ts";
+import { booleanOption, contradiction, count, durationMs, knownOptions, numberOption } from "./options.ts";
 import { machineOf, type PartOptions, partOptionNames, type RunOptions, type Work } from "./part.ts";
 import { planOf } from "./plan.ts";
 import { budgetOf } from "./retry.ts";
@@ -55,7 +55,7 @@ export class Hedge {
     const quantile = numberOption(`${path}.quantile`, options.quantile, hedgeQuantile, { min: 0.5, max: 0.9999 });
     const minimumCalls = numberOption(`${path}.minimumCalls`, options.minimumCalls, hedgeMinimumCalls, count);
     this.#minDelayMs = numberOption(`${path}.minDelayMs`, options.minDelayMs, hedgeDelayMsMin, durationMs);
-    this.hedges = numberOption(`${path}.hedges`, options.hedges, hedgeHedges, { ...count, max: 10 });
+    this.hedges = numberOption(`${path}.hedges`, options.hedges, hedgeHedges, { ...count, max: hedgesMax });
     this.#fixedMs =
       options.delayMs === undefined ? undefined : numberOption(`${path}.delayMs`, options.delayMs, 0, durationMs);
     for (const name of ["quantile", "minimumCalls", "minDelayMs"] as const) {
@@ -63,6 +63,7 @@ export class Hedge {
         throw contradiction(`${path}.${name}`, "means nothing with delayMs, which fixes the delay");
       }
     }
+    booleanOption(`${path}.idempotent`, options.idempotent);
     this.idempotent = options.idempotent;
     this.budget = budgetOf(options.budget, machine, `${path}.budget`);
     this.#latency = new LatencyQuantile(quantile, minimumCalls);

@@ -54,6 +54,8 @@ export const hedgePeriods = 10;
 export const hedgeMinimumCalls = 20;
 /** Hedges per call. */
 export const hedgeHedges = 1;
+/** The most of them: each is a whole request more, and of the tenth at the latest the fault is not chance. */
+export const hedgesMax = 10;
 /** Shortest delay of a hedge: below it, timers are no more precise than the delay. */
 export const hedgeDelayMsMin = 1;
 
@@ -94,6 +96,11 @@ export const adaptiveBackOff = 0.9;
 export const adaptiveLoopDelayMs = 100;
 /** How often the delay of the event loop is looked at. */
 export const adaptiveLoopSampleMs = 50;
+
+/** Longest wait for a turn, where calls may wait: as in a bulkhead. */
+export const rateWaitMs = 5_000;
+/** Calls of one key that wait: a caller that sends more than that ahead of its rate must hear of it. */
+export const rateQueue = 100;
 
 /** Keys that a rate limit remembers: about 1 MiB of memory. Further ones share one allowance. */
 export const rateKeysMax = 10_000;

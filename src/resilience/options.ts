@@ -48,6 +48,12 @@ export function functionOption(path: string, value: unknown): void {
   throw new TypeError(`${path}: expected a function, got ${described(value)}`);
 }
 
+/** Yes or no, when it is said: text such as "false" would count as yes. @throws TypeError */
+export function booleanOption(path: string, value: unknown): void {
+  if (value === undefined || typeof value === "boolean") return;
+  throw new TypeError(`${path}: expected true or false, got ${described(value)}`);
+}
+
 /** Refuses what is not an object, and names that mean nothing, which are most often misspelt. @throws TypeError */
 export function knownOptions(path: string, given: unknown, names: readonly string[]): void {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {

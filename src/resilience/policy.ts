@@ -208,6 +208,10 @@ function refuseContradictions(
   if (hedge !== undefined && !(hedge instanceof Hedge) && hedge.delayMs !== undefined && hedge.delayMs >= longestMs) {
     throw contradiction("policy.hedge.delayMs", `${hedge.delayMs} ms is not below the time-out, ${longestMs} ms`);
   }
+  if (hedge !== undefined && !(hedge instanceof Hedge) && (hedge.minDelayMs ?? 0) >= longestMs) {
+    throw contradiction("policy.hedge.minDelayMs", `${hedge.minDelayMs} ms is not below the time-out, ${longestMs} ms`);
+  }
+  refuseLongWaits(options, timeoutMs);
   if (hedge?.idempotent === true && retry?.idempotent === false) {
     throw contradiction(
       "policy.hedge.idempotent",
@@ -221,6 +225,21 @@ function refuseContradictions(
         `${breaker.slowMs} ms is not below the time-out, ${longestMs} ms: no call could be slow`,
       );
     }
+  }
+}
+
+/** A wait that is longer than the call: whoever wrote it expects calls to wait so long. */
+function refuseLongWaits({ bulkhead, rateLimit }: PolicyOptions, timeoutMs: number): void {
+  const waits = {
+    "bulkhead.maxWaitMs": bulkhead instanceof Bulkhead ? undefined : bulkhead?.maxWaitMs,
+    "rateLimit.wait.maxWaitMs": rateLimit instanceof RateLimit ? undefined : rateLimit?.wait?.maxWaitMs,
+  };
+  for (const [name, maxWaitMs] of Object.entries(waits)) {
+    if (maxWaitMs === undefined || maxWaitMs < timeoutMs) continue;
+    throw contradiction(
+      `policy.${name}`,
+      `${maxWaitMs} ms is not below timeoutMs, ${timeoutMs} ms: the call would be over first`,
+    );
   }
 }
 

@@ -31,6 +31,8 @@ test("Retry-After is seconds or an HTTP date; a date of the past is now, anythin
     [" 3 ", 3_000],
     ["Thu, 01 Jan 2026 00:00:07 GMT", 7_000],
     ["Wed, 31 Dec 2025 23:59:00 GMT", 0],
+    ["Thursday, 01-Jan-26 00:00:07 GMT", 7_000],
+    ["Thu Jan  1 00:00:07 2026", 7_000],
     ["Thu, 99 Foo 2026 00:00:07 GMT", "stop"],
     ["2026-01-01T00:00:07Z", "stop"],
     ["-5", "stop"],
@@ -54,4 +56,15 @@ test("whatever a peer sends, the result is absent, stop, or a finite delay that 
   );
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -0.5, "5", {}, -1])
     assert.equal(pushbackOf(value), "stop");
+});
+
+test("Retry-After in the format of asctime is GMT, wherever the client runs", () => {
+  const before = process.env.TZ;
+  process.env.TZ = "America/New_York";
+  try {
+    assert.equal(parseRetryAfter("Thu Jan  1 00:00:07 2026", now), 7_000);
+  } finally {
+    if (before === undefined) delete process.env.TZ;
+    else process.env.TZ = before;
+  }
 });

@@ -23,7 +23,8 @@ export function parseRetryAfter(text: string | undefined, wallMs: number): Pushb
   const trimmed = text.trim();
   if (/^\d{1,10}$/.test(trimmed)) return pushbackOf(Number(trimmed) * 1_000);
   if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .+/.test(trimmed) || trimmed.length > 40) return "stop";
-  const at = Date.parse(trimmed);
+  // The oldest of the three formats, asctime's, does not say that it is GMT; Date.parse would take it for local time.
+  const at = Date.parse(trimmed.endsWith("GMT") ? trimmed : `${trimmed} GMT`);
   return Number.isNaN(at) ? "stop" : pushbackOf(Math.max(0, at - wallMs));
 }
 

@@ -1,11 +1,13 @@
 import { Rejection } from "../errors/index.ts";
 import type { Clock } from "../platform/index.ts";
-import { rateKeysMax } from "./limits.ts";
+import { rateKeysMax, rateQueue, rateWaitMs } from "./limits.ts";
 import { count, durationMs, knownOptions, numberOption } from "./options.ts";
 import { machineOf, type PartOptions, partOptionNames, type RunOptions, type Work } from "./part.ts";
 import { type Admission, type FailureKind, type Outcome, Permit, type PermitOwner } from "./permit.ts";
 import { planOf } from "./plan.ts";
+import { RateQueue } from "./rate-queue.ts";
 import { execute } from "./run.ts";
+import { Waiter } from "./waiter.ts";
 
 export interface RateLimitOptions extends PartOptions {
   /** Calls per `perMs`, for each key. */
@@ -14,8 +16,20 @@ export interface RateLimitOptions extends PartOptions {
   readonly perMs?: number | undefined;
   /** Calls that may come at once after a pause. 1 is smooth: calls are evenly spaced. @default calls: bursty */
   readonly burst?: number | undefined;
+  /**
+   * Lets calls that come too early wait for their turn, first come first served, instead of rejecting them; `{}`: with the
+   * defaults. One whose turn would come after its deadline or the longest wait is rejected at once. @default nobody waits
+   */
+  readonly wait?: RateWaitOptions | undefined;
   /** Keys that are remembered; when all are busy, further ones share one allowance. @default 10,000 */
   readonly keysMax?: number | undefined;
+}
+
+export interface RateWaitOptions {
+  /** Longest wait in milliseconds. @default 5,000 */
+  readonly maxWaitMs?: number | undefined;
+  /** Calls that wait, for each key; of all keys together no more than `keysMax`. @default 100 */
+  readonly queue?: number | undefined;
 }
 
 class RatePermit extends Permit {
@@ -45,13 +59,17 @@ export class RateLimit implements PermitOwner {
   readonly #dueMs = new Map<string, number>();
   /** Of calls without a key. */
   #ownDueMs = Number.NEGATIVE_INFINITY;
+  readonly #maxWaitMs: number;
+  readonly #queueMax: number;
+  readonly #waiting = new Map<string | undefined, RateQueue>();
+  #waitingCount = 0;
   /** Of all keys that found no room. */
   #sharedDueMs = Number.NEGATIVE_INFINITY;
   readonly #alone;
 
   /** @throws TypeError, RangeError when an option is wrong */
   constructor(options: RateLimitOptions, path = "rateLimit") {
-    knownOptions(path, options, [...partOptionNames, "calls", "perMs", "burst", "keysMax"]);
+    knownOptions(path, options, [...partOptionNames, "calls", "perMs", "burst", "wait", "keysMax"]);
     const machine = machineOf(options);
     this.#clock = machine.clock;
     const calls = numberOption(`${path}.calls`, options.calls, Number.NaN, { min: Number.MIN_VALUE, max: 1e9 });
@@ -62,7 +80,21 @@ export class RateLimit implements PermitOwner {
     this.#spacingMs = perMs / calls;
     this.#toleranceMs = this.#spacingMs * (burst - 1);
     this.#keysMax = numberOption(`${path}.keysMax`, options.keysMax, rateKeysMax, { ...count, max: 10_000_000 });
+    const { wait } = options;
+    if (wait !== undefined) knownOptions(`${path}.wait`, wait, ["maxWaitMs", "queue"]);
+    this.#maxWaitMs = numberOption(`${path}.wait.maxWaitMs`, wait?.maxWaitMs, rateWaitMs, durationMs);
+    this.#queueMax = wait === undefined ? 0 : numberOption(`${path}.wait.queue`, wait.queue, rateQueue, count);
     this.#alone = planOf(machine, { name: options.name, rateLimit: this });
+  }
+
+  /** Whether calls may wait for their turn. */
+  get waits(): boolean {
+    return this.#queueMax > 0;
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#waitingCount;
   }
 
   /** Keys that are remembered now. */
@@ -71,11 +103,68 @@ export class RateLimit implements PermitOwner {
   }
 
   /**
-   * Asks whether one more call may begin now. `ignore()` on the permit gives the call back, for work that was not begun.
+   * Asks whether one more call may begin now; those who wait already come first. `ignore()` on the permit gives the call back, for work that was not begun.
    *
    * @param key whose allowance it is; without one, the limit's own
    */
   acquire(key?: string, nowMs = this.#clock.now()): Admission {
+    if (this.#waitingCount > 0 && this.#waiting.has(key)) return this.#rejection(key, nowMs);
+    return this.#take(key, nowMs);
+  }
+
+  /**
+   * Lets work wait that `acquire` has rejected.
+   *
+   * @returns a rejection when too many wait or its turn would come too late, otherwise `undefined`: the waiter will be told
+   */
+  enqueue(waiter: Waiter, key?: string, nowMs = this.#clock.now()): Rejection | undefined {
+    const rejection = this.#rejection(key, nowMs);
+    const inMs = rejection.retryAfterMs ?? 0;
+    // Those who share one allowance because the table is full do not wait: they would wait for strangers.
+    if (this.#queueMax === 0 || (key !== undefined && !this.#dueMs.has(key))) return rejection;
+    if (waiter.deadlineAt <= nowMs) return new Rejection("deadline");
+    if (inMs > this.#maxWaitMs || nowMs + inMs >= waiter.deadlineAt) return rejection;
+    let queue = this.#waiting.get(key);
+    if ((queue?.count ?? 0) >= this.#queueMax || this.#waitingCount >= this.#keysMax) return rejection;
+    if (queue === undefined) {
+      queue = new RateQueue(key, left => this.#left(left));
+      this.#waiting.set(key, queue);
+    }
+    queue.join(waiter);
+    this.#waitingCount++;
+    if (queue.count === 1) this.#arm(queue, inMs);
+    return undefined;
+  }
+
+  /**
+   * Asks for a turn and waits for it if need be and if the limit has `wait`.
+   *
+   * @param options.signal gives the wait up; whoever waits behind moves up
+   * @param options.deadline monotonic time in milliseconds after which the work is worthless
+   * @throws the signal's reason
+   */
+  async wait(key?: string, options: Pick<RunOptions, "signal" | "deadline"> = {}): Promise<Admission> {
+    const { signal, deadline = Number.POSITIVE_INFINITY } = options;
+    signal?.throwIfAborted();
+    const nowMs = this.#clock.now();
+    if (deadline <= nowMs) return new Rejection("deadline");
+    const admission = this.acquire(key, nowMs);
+    if (!admission.rejected) return admission;
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        if (waiter.leave()) reject(signal?.reason);
+      };
+      const waiter = new Waiter(deadline, decided => {
+        signal?.removeEventListener("abort", abort);
+        resolve(decided);
+      });
+      const refused = this.enqueue(waiter, key, nowMs);
+      if (refused !== undefined) resolve(refused);
+      else signal?.addEventListener("abort", abort, { once: true });
+    });
+  }
+
+  #take(key: string | undefined, nowMs: number): Admission {
     const isKnown = key !== undefined && this.#dueMs.has(key);
     const hasRoom = key === undefined || isKnown || this.#makeRoom(nowMs);
     const dueMs = this.#read(key, hasRoom, nowMs);
@@ -99,12 +188,56 @@ export class RateLimit implements PermitOwner {
   settle(permit: Permit, outcome: Outcome, _kind: FailureKind): void {
     const { key, isOwn } = permit as RatePermit;
     if (outcome !== "ignore" || !isOwn) return;
-    if (key === undefined) {
-      this.#ownDueMs -= this.#spacingMs;
-      return;
+    if (key === undefined) this.#ownDueMs -= this.#spacingMs;
+    else {
+      const dueMs = this.#dueMs.get(key);
+      if (dueMs !== undefined) this.#dueMs.set(key, dueMs - this.#spacingMs);
     }
-    const dueMs = this.#dueMs.get(key);
-    if (dueMs !== undefined) this.#dueMs.set(key, dueMs - this.#spacingMs);
+    const queue = this.#waiting.get(key);
+    if (queue !== undefined) this.#arm(queue, this.#earlyMs(key, this.#clock.now()));
+  }
+
+  /** How long until one more call may begin, were nobody waiting; 0 and less: now. */
+  #earlyMs(key: string | undefined, nowMs: number): number {
+    const hasRoom = key === undefined || this.#dueMs.has(key);
+    return this.#read(key, hasRoom, nowMs) - nowMs - this.#toleranceMs;
+  }
+
+  /** Says when a call that came now would have its turn, behind those who wait. */
+  #rejection(key: string | undefined, nowMs: number): Rejection {
+    const before = this.#waiting.get(key)?.count ?? 0;
+    return new Rejection("rate_limited", Math.max(0, this.#earlyMs(key, nowMs)) + before * this.#spacingMs);
+  }
+
+  #arm(queue: RateQueue, inMs: number): void {
+    queue.timer?.cancel();
+    queue.timer = this.#clock.after(Math.max(0, inMs), () => this.#admitWaiting(queue), true);
+  }
+
+  #admitWaiting(queue: RateQueue): void {
+    const nowMs = this.#clock.now();
+    for (let first = queue.first; first !== undefined; first = queue.first) {
+      if (first.deadlineAt <= nowMs) {
+        queue.leave(first);
+        first.decide(new Rejection("deadline"));
+        continue;
+      }
+      const admission = this.#take(queue.key, nowMs);
+      if (admission.rejected) {
+        this.#arm(queue, admission.retryAfterMs ?? 0);
+        return;
+      }
+      queue.leave(first);
+      first.decide(admission);
+    }
+  }
+
+  /** Somebody waits no longer. */
+  #left(queue: RateQueue): void {
+    this.#waitingCount--;
+    if (queue.count > 0) return;
+    queue.timer?.cancel();
+    this.#waiting.delete(queue.key);
   }
 
   /** A time that has come counts as now; one that is further away than it can be comes from a clock that stepped back. */
@@ -129,7 +262,7 @@ export class RateLimit implements PermitOwner {
     for (const [key, dueMs] of this.#dueMs) {
       if (looked++ === 2) break;
       this.#dueMs.delete(key);
-      if (dueMs > nowMs) this.#dueMs.set(key, dueMs);
+      if (dueMs > nowMs || this.#waiting.has(key)) this.#dueMs.set(key, dueMs);
     }
     return this.#dueMs.size < this.#keysMax;
   }
@@ -139,8 +272,8 @@ export class RateLimit implements PermitOwner {
  * A rate limit, for all calls together or for each key.
  *
  * ```ts
- * const perTenant = rateLimit({ calls: 100, perMs: 1_000, burst: 20 });
- * const admission = perTenant.acquire("tenant-7");
+ * const perTenant = rateLimit({ calls: 100, perMs: 1_000, burst: 20, wait: { maxWaitMs: 2_000 } });
+ * const order = await perTenant.run(signal => fetchOrder("123", signal), { key: "tenant-7" });
  * ```
  *
  * Generic cell rate algorithm (ITU-T I.371): a token bucket of `burst` tokens without a timer to fill it.

@@ -4,6 +4,7 @@ import { type Backoff, backoffDelayMs, type Jitter } from "./backoff.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
 import { retryAttempts, retryAttemptsMax, retryDelayMs, retryDelayMsMax, retryFactor } from "./limits.ts";
 import {
+  booleanOption,
   choiceOption,
   contradiction,
   durationOrZeroMs,
@@ -89,6 +90,7 @@ export class Retry {
     functionOption(`${path}.when`, options.when);
     this.#backoff = { jitter, baseMs, factor, maxMs };
     this.#when = options.when;
+    booleanOption(`${path}.idempotent`, options.idempotent);
     this.idempotent = options.idempotent ?? true;
     this.budget = budgetOf(options.budget, machine, `${path}.budget`);
     this.#alone = planOf(machine, { name: options.name, retry: this, budget: this.budget });

@@ -7,6 +7,7 @@ import { markOutOfRetries } from "./out-of-retries.ts";
 import type { RunOptions, Work } from "./part.ts";
 import { type Outcome, Permit } from "./permit.ts";
 import type { Plan } from "./plan.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import { TimeoutError } from "./timeout-error.ts";
 import type { Timed } from "./timeout-queue.ts";
 import { Waiter } from "./waiter.ts";
@@ -150,19 +151,26 @@ export class Run implements Timed {
 
   // ── admission ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Asks all guards in order. When the bulkhead makes it wait, there is a waiter afterwards. */
+  /** Asks all guards in order. When one of them makes it wait, there is a waiter afterwards. */
   #admit(nowMs: number): Rejection | undefined {
-    const { throttle, rateLimit, adaptiveLimit, bulkhead } = this.plan;
+    const { throttle, rateLimit } = this.plan;
     if (throttle !== undefined) {
       const admission = throttle.acquire(nowMs);
       if (admission.rejected) return admission;
       this.#throttlePermit = admission;
     }
     if (rateLimit !== undefined) {
-      const admission = rateLimit.acquire(this.options?.rateKey ?? this.options?.key, nowMs);
-      if (admission.rejected) return admission;
+      const key = this.options?.rateKey ?? this.options?.key;
+      const admission = rateLimit.acquire(key, nowMs);
+      if (admission.rejected) return rateLimit.waits ? this.#waitForTurn(rateLimit, key, nowMs) : admission;
       this.#ratePermit = admission;
     }
+    return this.#admitPlaces(nowMs);
+  }
+
+  /** What is left to ask for when the rate allows it. */
+  #admitPlaces(nowMs: number): Rejection | undefined {
+    const { adaptiveLimit, bulkhead } = this.plan;
     if (adaptiveLimit !== undefined) {
       const admission = adaptiveLimit.acquire(this.options?.priority, nowMs);
       if (admission.rejected) return admission;
@@ -178,21 +186,37 @@ export class Run implements Timed {
   }
 
   #wait(nowMs: number): Rejection | undefined {
-    const context = this.#keepContext();
-    const waiter = new Waiter(this.deadlineAt, admission =>
-      context.run(() => {
-        this.#waiter = undefined;
-        if (admission.rejected) {
-          this.#refuse(admission);
-          return;
-        }
-        this.bulkheadPermit = admission;
-        this.#begin(this.plan.clock.now());
-      }),
-    );
+    const waiter = this.#waiterFor(permit => {
+      this.bulkheadPermit = permit;
+      this.#begin(this.plan.clock.now());
+    });
     const refused = this.plan.bulkhead?.enqueue(waiter, nowMs);
     if (refused === undefined) this.#waiter = waiter;
     return refused;
+  }
+
+  #waitForTurn(rateLimit: RateLimit, key: string | undefined, nowMs: number): Rejection | undefined {
+    const waiter = this.#waiterFor(permit => {
+      this.#ratePermit = permit;
+      const turnMs = this.plan.clock.now();
+      const rejection = this.#admitPlaces(turnMs);
+      if (rejection !== undefined) this.#refuse(rejection);
+      else if (this.#waiter === undefined) this.#begin(turnMs);
+    });
+    const refused = rateLimit.enqueue(waiter, key, nowMs);
+    if (refused === undefined) this.#waiter = waiter;
+    return refused;
+  }
+
+  #waiterFor(go: (permit: Permit) => void): Waiter {
+    const context = this.#keepContext();
+    return new Waiter(this.deadlineAt, admission =>
+      context.run(() => {
+        this.#waiter = undefined;
+        if (admission.rejected) this.#refuse(admission);
+        else go(admission);
+      }),
+    );
   }
 
   #refuse(rejection: Rejection): void {
@@ -451,7 +475,7 @@ export class Run implements Timed {
     this.#deadlineTimer?.cancel();
     this.#retryTimer?.cancel();
     this.#hedgeTimer?.cancel();
-    if (this.#waiter !== undefined) this.plan.bulkhead?.leave(this.#waiter);
+    this.#waiter?.leave();
     if (this.#onAbort !== undefined) this.options?.signal?.removeEventListener("abort", this.#onAbort);
     if (this.#sent === 0) this.#ratePermit?.ignore();
     this.limitPermit?.ignore();

@@ -1,9 +1,17 @@
 import type { Timer } from "../platform/index.ts";
 import type { Admission } from "./permit.ts";
 
-/** Work that waits for a place. `Bulkhead.leave` takes it out; it is told its admission otherwise, exactly once. */
+/** Where a {@link Waiter} waits. */
+export interface WaiterQueue {
+  /** Takes it out, at once and for good; `false` when it did not wait. */
+  leave(waiter: Waiter): boolean;
+}
+
+/** Work that waits for a place or its turn. Its queue's `leave` takes it out; it is told its admission otherwise, once. */
 export class Waiter {
   readonly deadlineAt: number;
+  /** Set by the queue. */
+  queue: WaiterQueue | undefined;
   next: Waiter = this;
   previous: Waiter = this;
   timer: Timer | undefined;
@@ -13,6 +21,11 @@ export class Waiter {
   constructor(deadlineAt: number, admit: (admission: Admission) => void) {
     this.deadlineAt = deadlineAt;
     this.#admit = admit;
+  }
+
+  /** Waits no longer, whatever for. */
+  leave(): boolean {
+    return this.queue?.leave(this) ?? false;
   }
 
   get isWaiting(): boolean {

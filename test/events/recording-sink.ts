@@ -6,15 +6,13 @@ export class RecordingSink implements RecordSink {
   readonly deliveries: { readonly lane: Lane; readonly record: StoredRecord }[] = [];
   readonly lostLanes: Lane[] = [];
   readonly failures: Error[] = [];
+  /** Of the deliveries, as text. */
+  readonly bodies: string[] = [];
   readonly #settles: boolean;
   readonly #waiters = new Set<() => void>();
 
   constructor(settles = true) {
     this.#settles = settles;
-  }
-
-  get bodies(): string[] {
-    return this.deliveries.map(({ record }) => Buffer.from(record.body).toString());
   }
 
   opened(lane: Lane): void {
@@ -25,6 +23,7 @@ export class RecordingSink implements RecordSink {
   records(lane: Lane, records: readonly StoredRecord[]): void {
     for (const record of records) {
       this.deliveries.push({ lane, record });
+      this.bodies.push(Buffer.from(record.body).toString());
       if (this.#settles) lane.settle(record);
     }
     this.#changed();

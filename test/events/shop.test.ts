@@ -4,6 +4,7 @@ import { after, before, describe } from "node:test";
 import { eventsSuite } from "../../examples/shop/src/black-box/events-suite.ts";
 import { type RunningShop, runShop } from "../../examples/shop/src/black-box/running-shop.ts";
 import { portOf, type ServiceName } from "../../examples/shop/src/processes/services.ts";
+import { skipWithoutOwn, startKafka, startRabbitmq } from "../servers/index.ts";
 
 interface Carrier {
   readonly name: string;
@@ -18,6 +19,8 @@ interface Carrier {
 
 const carriers: readonly Carrier[] = [
   { name: "the embedded broker", offset: -26_100, skip: false, start: async () => undefined, withinMs: 10_000 },
+  { name: "RabbitMQ", offset: -25_800, skip: skipWithoutOwn("rabbitmq"), start: startRabbitmq, withinMs: 10_000 },
+  { name: "Kafka", offset: -25_900, skip: skipWithoutOwn("kafka"), start: startKafka, withinMs: 10_000 },
 ];
 
 for (const { name, offset, skip, start, withinMs } of carriers) {

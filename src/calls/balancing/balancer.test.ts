@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { ObservedEvent } from "../../platform/index.ts";
 import { SeededRandom, VirtualClock } from "../../platform/virtual/index.ts";
-import { Balancer, type BalancerEndpoint, type BalancingOptions } from "./balancer.ts";
+import { Balancer, type BalancingOptions } from "./balancer.ts";
+import type { BalancerEndpoint } from "./balancer-endpoint.ts";
 
 interface Rig {
   readonly clock: VirtualClock;
@@ -184,6 +185,20 @@ it("a wrong option is refused with its name", () => {
   );
   assert.throws(() => rig({ ejection: { failureRatio: 2 } }), /balancing\.ejection\.failureRatio is 2/);
   assert.throws(() => rig({ limits: { slowStartMs: Number.NaN } }), /balancing\.limits\.slowStartMs is NaN/);
+  assert.throws(
+    () => rig({ limits: { subsetMax: 0 } }),
+    /balancing\.limits\.subsetMax is 0; it must be a number from 1/,
+  );
+  assert.throws(() => rig({ limits: { latencyDecayMs: 0 } }), /balancing\.limits\.latencyDecayMs is 0/);
+  assert.throws(() => rig({ ejection: { consecutiveFailures: 0 } }), /balancing\.ejection\.consecutiveFailures is 0/);
+  assert.throws(
+    () => rig({ limits: { penaltyMinMs: 60_001 } }),
+    /balancing\.limits\.penaltyMinMs is 60001; it must be at most balancing\.limits\.penaltyMaxMs, 60000/,
+  );
+  assert.throws(
+    () => rig({ ejection: { baseMs: 10, maxMs: 9 } }),
+    /balancing\.ejection\.baseMs is 10; it must be at most/,
+  );
 });
 
 it("under any lists and outcomes a pick is one of the last list, and only an empty list gives none", () => {
@@ -192,6 +207,7 @@ it("under any lists and outcomes a pick is one of the last list, and only an emp
       key: fc.integer({ min: 0, max: 15 }).map(String),
       weight: fc.oneof(fc.double(), fc.integer({ min: 0, max: 100 })),
       zone: fc.constantFrom("a", "b", undefined),
+      priority: fc.constantFrom(0, 0, 1, 5),
       isReady: fc.boolean(),
     }),
     { maxLength: 20 },

@@ -1,6 +1,7 @@
 import { type Clock, type Observer, type Random, silentObserver } from "../../platform/index.ts";
+import { type BalancedAddress, BalancerEndpoint, type EndpointState, type EndpointView } from "./balancer-endpoint.ts";
 import { EndpointLoad } from "./endpoint-load.ts";
-import type { EndpointEjected, PanicChanged } from "./events.ts";
+import type { EndpointEjected, PanicChanged, PriorityChanged } from "./events.ts";
 import {
   type BalancingLimits,
   balancingLimits,
@@ -10,7 +11,8 @@ import {
   weightMax,
 } from "./limits.ts";
 import { Outlier } from "./outlier.ts";
-import { type BalancedEndpoint, type BalancingRule, type Picker, type PickHint, pickers } from "./pickers/index.ts";
+import { type BalancingRule, type Picker, type PickHint, pickers } from "./pickers/index.ts";
+import { anotherOf, type Level, levelInUse, levelsOf, mayTakeCalls } from "./priorities.ts";
 import { subset } from "./subset.ts";
 import { localShareOf, reviewAtMs, splitByZone, type ZoneSplit } from "./zones.ts";
 
@@ -38,60 +40,9 @@ export interface BalancerContext {
   readonly observer?: Observer | undefined;
 }
 
-/** One address as a resolver gives it. */
-export interface BalancedAddress {
-  readonly key: string;
-  /** @default 1 */
-  readonly weight?: number | undefined;
-  readonly zone?: string | undefined;
-  /** @default true */
-  readonly isReady?: boolean | undefined;
-  /** Who answers there: with another identity an address that stays is another endpoint, of which nothing is known. */
-  readonly identity?: unknown;
-}
-
-/** An endpoint in a balancer, with what is known of it and what the owner keeps beside it. */
-export class BalancerEndpoint<T> implements BalancedEndpoint {
-  readonly key: string;
-  readonly load: EndpointLoad;
-  readonly outlier: Outlier;
-  /** The owner's: the connection pool of the address. */
-  readonly owned: T;
-  readonly identity: unknown;
-  weight = 1;
-  zone: string | undefined;
-  isReady = true;
-
-  constructor(key: string, load: EndpointLoad, outlier: Outlier, owned: T, identity?: unknown) {
-    this.key = key;
-    this.load = load;
-    this.outlier = outlier;
-    this.owned = owned;
-    this.identity = identity;
-  }
-}
-
 /**
- * Whether an endpoint gets calls. `penalised`: it failed, and gets one a second; `ejected`: none for a while; `unused`: it
- * is outside of this client's subset; `not_ready`: its registry says so.
- */
-export type EndpointState = "ready" | "penalised" | "ejected" | "not_ready" | "unused";
-
-/** What balancing knows of one endpoint. */
-export interface EndpointView {
-  readonly address: string;
-  readonly weight: number;
-  readonly zone: string | undefined;
-  readonly state: EndpointState;
-  /** Calls under way. */
-  readonly pending: number;
-  /** Moving average of its latency in milliseconds; `undefined`: nothing is known. */
-  readonly latencyMs: number | undefined;
-}
-
-/**
- * Spreads calls over the endpoints of a target: subset → health and ejection, with panic → zone → rule. Statistics belong to
- * addresses and outlive updates of the list.
+ * Spreads calls over the endpoints of a target: subset → priority → health and ejection, with panic → zone → rule.
+ * Statistics belong to addresses and outlive updates of the list.
  *
  * ```ts
  * const endpoint = balancer.pick();
@@ -110,6 +61,13 @@ export class Balancer<T> {
   readonly #client: string;
   readonly #endpoints = new Map<string, BalancerEndpoint<T>>();
   #used: readonly BalancerEndpoint<T>[] = [];
+  /** Those that are used, by their priority. */
+  #levels: readonly Level<BalancerEndpoint<T>>[] = [];
+  /** Which of them takes the calls. */
+  #level = 0;
+  /** When the next call goes to a better level, to see whether it works again. */
+  #trialAtMs = 0;
+  #trials = 0;
   #local: Picker<BalancerEndpoint<T>> | undefined;
   #remote: Picker<BalancerEndpoint<T>> | undefined;
   #split: ZoneSplit<BalancerEndpoint<T>> = { local: [], remote: [], zones: 1 };
@@ -149,7 +107,7 @@ export class Balancer<T> {
     const joinedMs = this.#endpoints.size === 0 ? Number.NEGATIVE_INFINITY : nowMs;
     const gone = new Map(this.#endpoints);
     const replaced: BalancerEndpoint<T>[] = [];
-    for (const { key, weight = 1, zone, isReady = true, identity } of addresses) {
+    for (const { key, weight = 1, zone, priority = 0, isReady = true, identity } of addresses) {
       let endpoint = this.#endpoints.get(key);
       if (endpoint === undefined || endpoint.identity !== identity) {
         const load = new EndpointLoad(this.#limits, joinedMs);
@@ -162,11 +120,16 @@ export class Balancer<T> {
       endpoint.weight =
         Number.isFinite(weight) && weight > 0 ? Math.min(Math.max(weight, 1 / weightMax), weightMax) : 1;
       endpoint.zone = zone;
+      endpoint.priority = priority;
       endpoint.isReady = isReady;
       gone.delete(key);
     }
     for (const key of gone.keys()) this.#endpoints.delete(key);
-    this.#used = subset([...this.#endpoints.values()], this.#client, this.#limits.subsetMax);
+    this.#levels = levelsOf([...this.#endpoints.values()]).map(level =>
+      subset(level, this.#client, this.#limits.subsetMax),
+    );
+    this.#used = this.#levels.flat();
+    this.#level = levelInUse(this.#levels, nowMs);
     this.#refresh(nowMs);
     return [...gone.values(), ...replaced];
   }
@@ -190,12 +153,44 @@ export class Balancer<T> {
     nowMs: number = this.#context.clock.now(),
   ): BalancerEndpoint<T> | undefined {
     if (nowMs >= this.#nextReturnMs) this.#refresh(nowMs);
+    if (this.#level > 0 && nowMs >= this.#trialAtMs) {
+      const trial = this.#tryBetterLevel(hint?.avoid, nowMs);
+      if (trial !== undefined) return trial;
+    }
     if (nowMs >= this.#reviewAtMs) {
       const trial = this.#review(nowMs, hint?.avoid);
       if (trial !== undefined) return trial;
     }
+    const picked = this.#pickInLevel(hint, nowMs);
+    if (this.#levels.length === 1 || picked === undefined || picked !== hint?.avoid) return picked;
+    return this.#pickBeside(picked, nowMs);
+  }
+
+  #pickInLevel(hint: PickHint<BalancerEndpoint<T>> | undefined, nowMs: number): BalancerEndpoint<T> | undefined {
     const local = this.#local;
     return (local !== undefined && this.#staysLocal(hint) ? local : (this.#remote ?? local))?.pick(nowMs, hint);
+  }
+
+  /** While a worse priority takes the calls, the endpoints of the better ones are tried in turn. */
+  #tryBetterLevel(avoid: BalancerEndpoint<T> | undefined, nowMs: number): BalancerEndpoint<T> | undefined {
+    this.#trialAtMs = nowMs + this.#limits.trialIntervalMs;
+    const betterLevels = this.#level;
+    for (let tries = 0; tries < betterLevels; tries++) {
+      const trial = this.#trials++;
+      const level = this.#levels[trial % betterLevels] as Level<BalancerEndpoint<T>>;
+      const found = anotherOf(level, Math.floor(trial / betterLevels), avoid, false, nowMs);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** The one endpoint of a level failed this call: another priority takes it, where one works. */
+  #pickBeside(avoid: BalancerEndpoint<T>, nowMs: number): BalancerEndpoint<T> {
+    for (const level of this.#levels) {
+      const found = anotherOf(level, this.#context.random.below(level.length), avoid, true, nowMs);
+      if (found !== undefined) return found;
+    }
+    return avoid;
   }
 
   #staysLocal(hint: PickHint<BalancerEndpoint<T>> | undefined): boolean {
@@ -211,10 +206,12 @@ export class Balancer<T> {
     latencyMs: number | undefined,
     nowMs: number = this.#context.clock.now(),
   ): void {
+    const wasFailing = this.#levels.length > 1 && endpoint.load.isFailing(nowMs);
     const wasPenalised = endpoint.load.isPenalised(nowMs);
     endpoint.load.succeeded(nowMs, latencyMs);
     if (wasPenalised) this.#reckonShare(nowMs);
     if (this.#ejection !== undefined) endpoint.outlier.succeeded(nowMs);
+    if (wasFailing) this.#changeLevel(nowMs);
   }
 
   /**
@@ -234,7 +231,8 @@ export class Balancer<T> {
     if (!counts) return;
     // One that has left the list is left out already.
     if (this.#endpoints.get(endpoint.key) !== endpoint) return;
-    if (this.#ejection === undefined || !endpoint.outlier.failed(nowMs) || !this.#mayEject(nowMs)) return;
+    if (this.#levels.length > 1) this.#changeLevel(nowMs);
+    if (this.#ejection === undefined || !endpoint.outlier.failed(nowMs) || !this.#mayEject(endpoint, nowMs)) return;
     const forMs = endpoint.outlier.eject(nowMs);
     const { target } = this.#context;
     const event: EndpointEjected = { type: "balancing.endpoint.ejected", target, endpoint: endpoint.key, forMs };
@@ -256,31 +254,61 @@ export class Balancer<T> {
 
   /** One endpoint as it is now. */
   view(endpoint: BalancerEndpoint<T>): EndpointView {
-    const { key, weight, zone, load } = endpoint;
+    const { key, weight, zone, priority, load } = endpoint;
     const nowMs = this.#context.clock.now();
     const latencyMs = load.costMs(nowMs);
     const isKnown = latencyMs >= 0 && !load.isPenalised(nowMs);
     const state = this.#state(endpoint, nowMs);
-    return { address: key, weight, zone, state, pending: load.pending, latencyMs: isKnown ? latencyMs : undefined };
+    const { pending } = load;
+    return { address: key, weight, zone, priority, state, pending, latencyMs: isKnown ? latencyMs : undefined };
   }
 
   #state(endpoint: BalancerEndpoint<T>, nowMs: number): EndpointState {
     if (!endpoint.isReady) return "not_ready";
     if (!this.#used.includes(endpoint)) return "unused";
     if (endpoint.outlier.isEjected(nowMs)) return "ejected";
-    return endpoint.load.isPenalised(nowMs) ? "penalised" : "ready";
+    if (endpoint.load.isPenalised(nowMs)) return "penalised";
+    return this.#levels[this.#level]?.includes(endpoint) === true ? "ready" : "standby";
   }
 
-  #mayEject(nowMs: number): boolean {
-    const ejected = this.#used.filter(({ outlier }) => outlier.isEjected(nowMs)).length;
+  /** Of each priority one stays at least: failover leaves it out as well, and finds out sooner when it works again. */
+  #mayEject(endpoint: BalancerEndpoint<T>, nowMs: number): boolean {
+    const level = this.#levels.find(all => all.includes(endpoint)) ?? [];
+    const ejected = level.filter(({ outlier }) => outlier.isEjected(nowMs)).length;
     const shareMax = (this.#ejection ?? ejectionLimits).shareMax;
-    return this.#used.length > 1 && ejected < Math.max(1, Math.floor(this.#used.length * shareMax));
+    return level.length > 1 && ejected < Math.max(1, Math.floor(level.length * shareMax));
+  }
+
+  /** After an outcome: another priority may have its turn. */
+  #changeLevel(nowMs: number): void {
+    if (levelInUse(this.#levels, nowMs) !== this.#level) this.#refresh(nowMs);
+  }
+
+  #enterLevel(level: number, nowMs: number): void {
+    if (this.#level === 0) this.#trialAtMs = nowMs + this.#limits.trialIntervalMs;
+    const from = this.#levels[this.#level]?.[0]?.priority;
+    const to = this.#levels[level]?.[0]?.priority;
+    this.#level = level;
+    if (from === undefined || to === undefined || from === to) return;
+    const event: PriorityChanged = { type: "balancing.priority", target: this.#context.target, from, to };
+    this.#observer.emit(event);
   }
 
   /** Chooses anew which endpoints take calls. */
   #refresh(nowMs: number): void {
-    const used = this.#used;
-    let usable = used.filter(({ isReady, outlier }) => isReady && !outlier.isEjected(nowMs));
+    this.#nextReturnMs = Number.POSITIVE_INFINITY;
+    for (const { load, outlier } of this.#used) {
+      const untilMs = outlier.ejectedUntilMs;
+      if (untilMs > nowMs) this.#nextReturnMs = Math.min(this.#nextReturnMs, untilMs);
+      else if (untilMs > 0) outlier.returned(load, nowMs);
+      if (this.#levels.length > 1 && load.isFailing(nowMs)) {
+        this.#nextReturnMs = Math.min(this.#nextReturnMs, load.penalisedUntilMs);
+      }
+    }
+    const level = levelInUse(this.#levels, nowMs);
+    if (level !== this.#level) this.#enterLevel(level, nowMs);
+    const used = this.#levels[level] ?? [];
+    let usable = used.filter(endpoint => mayTakeCalls(endpoint, nowMs));
     const panicShare = (this.#ejection ?? ejectionLimits).panicShare;
     const isPanicking = used.length > 0 && usable.length < used.length * panicShare;
     if (isPanicking !== this.#isPanicking) {
@@ -292,12 +320,6 @@ export class Balancer<T> {
     }
     if (isPanicking) usable = [...used];
     this.#reviewAtMs = Number.POSITIVE_INFINITY;
-    this.#nextReturnMs = Number.POSITIVE_INFINITY;
-    for (const { load, outlier } of used) {
-      const untilMs = outlier.ejectedUntilMs;
-      if (untilMs > nowMs) this.#nextReturnMs = Math.min(this.#nextReturnMs, untilMs);
-      else if (untilMs > 0) outlier.returned(load, nowMs);
-    }
     // A key's endpoint must not depend on who calls.
     this.#split = splitByZone(this.#rule === "ring_hash" ? undefined : this.#zone, used, usable);
     this.#local = this.#picker(this.#split.local);

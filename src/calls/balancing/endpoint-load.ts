@@ -113,6 +113,11 @@ export class EndpointLoad {
     return nowMs < this.#penalisedUntilMs;
   }
 
+  /** Under penalty, and failed again after that was known: it was not chance. */
+  isFailing(nowMs: number): boolean {
+    return this.#penaltyMs > this.#limits.penaltyMinMs && this.isPenalised(nowMs);
+  }
+
   /** When the present penalty lapses, on the monotonic clock. */
   get penalisedUntilMs(): number {
     return this.#penalisedUntilMs;

@@ -15,3 +15,11 @@ export interface PanicChanged {
   readonly usable: number;
   readonly endpoints: number;
 }
+
+/** Endpoints of another priority take the calls: those of the better ones fail, or one of them works again. */
+export interface PriorityChanged {
+  readonly type: "balancing.priority";
+  readonly target: string;
+  readonly from: number;
+  readonly to: number;
+}

@@ -62,19 +62,35 @@ export const slowStartShareMin = 0.1;
 /** While endpoints are new, how often it is reckoned what a zone can bear, in milliseconds: a hundredth of their slow start. */
 export const zoneReviewMs = 100;
 
+/** Where 0 would mean that nothing is used, or that everything is left out. */
+const leastOf: Readonly<Record<string, number>> = { latencyDecayMs: 1, subsetMax: 1, consecutiveFailures: 1 };
+
+/** The first must not be above the second. */
+const orders = [
+  ["penaltyMinMs", "penaltyMaxMs"],
+  ["baseMs", "maxMs"],
+] as const;
+
 /**
  * The given numbers on top of the defaults.
- * @throws RangeError naming the option, when a number is not finite, is negative, or a share is above 1
+ * @throws RangeError naming the option, when a number is not finite, too small, a share above 1, or a least above its most
  */
 export function checkedLimits<L extends object>(name: string, defaults: L, given: Partial<L> = {}): L {
   for (const [option, value] of Object.entries(given) as [string, number | undefined][]) {
     if (!(option in defaults)) throw new RangeError(`${name}.${option} is not an option`);
     if (value === undefined) continue;
     const max = /(ratio|share|shareMax)$/i.test(option) ? 1 : Number.MAX_SAFE_INTEGER;
-    if (!(value >= 0 && value <= max)) {
-      throw new RangeError(`${name}.${option} is ${value}; it must be a number from 0 to ${max}`);
+    const min = leastOf[option] ?? 0;
+    if (!(value >= min && value <= max)) {
+      throw new RangeError(`${name}.${option} is ${value}; it must be a number from ${min} to ${max}`);
     }
   }
   const kept = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { ...defaults, ...Object.fromEntries(kept) };
+  const limits: L = { ...defaults, ...Object.fromEntries(kept) };
+  const numbers = limits as Readonly<Record<string, number | undefined>>;
+  for (const [least, most] of orders) {
+    const [min = 0, max = min] = [numbers[least], numbers[most]];
+    if (min > max) throw new RangeError(`${name}.${least} is ${min}; it must be at most ${name}.${most}, ${max}`);
+  }
+  return limits;
 }

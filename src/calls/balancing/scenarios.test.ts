@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { SeededRandom, VirtualClock } from "../../platform/virtual/index.ts";
-import { Balancer, type BalancerEndpoint, type BalancingOptions } from "./balancer.ts";
+import { Balancer, type BalancingOptions } from "./balancer.ts";
+import type { BalancerEndpoint } from "./balancer-endpoint.ts";
 
 /** A server with a number of threads and a queue before them. */
 interface Server {

@@ -1,18 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { makeCertificates } from "../../../test/certificates.ts";
 import { isRpcError, RpcError } from "../../errors/index.ts";
 import { createServer } from "../../exports/server.ts";
-import { type DnsClient, DnsError, systemPlatform, type TlsClientOptions } from "../../platform/index.ts";
+import { type Clock, type DnsClient, DnsError, systemPlatform, type TlsClientOptions } from "../../platform/index.ts";
 import { type VirtualPlatform, virtualPlatform } from "../../platform/virtual/index.ts";
+import { policy } from "../../resilience/index.ts";
 import { ServiceDiscoveryError } from "../discovery/index.ts";
 import { type DiscoverOptions, discover, type PolicyRunner } from "./discover.ts";
 import { resolve } from "./resolve.ts";
 
 type Handle = (request: Request) => Response | Promise<Response>;
 
-async function world(t: { after(run: () => void): void }, handle: Handle, options: Partial<DiscoverOptions> = {}) {
-  const platform: VirtualPlatform = virtualPlatform();
+async function world(
+  t: { after(run: () => void): void },
+  handle: Handle,
+  options: Partial<DiscoverOptions> = {},
+  platform: VirtualPlatform = virtualPlatform(),
+) {
   const server = createServer({ services: [], fetch: handle, openapi: false, platform });
   await server.listen({ host: "10.0.0.1", port: 80 });
   platform.network.dnsServer.set("inventory", ["10.0.0.1"]);
@@ -118,6 +124,60 @@ for (const httpVersion of ["1.1", "2"] as const) {
     assert.equal((await (await inventory.fetch("/whole", { responseBytesMax: 5_000 })).text()).length, 5_000);
   });
 
+  test(`HTTP/${httpVersion}: compressed answers are asked for and come decompressed, without what was true of the coded body`, async t => {
+    const coders = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync };
+    const text = "level ".repeat(10_000);
+    const { inventory } = await world(
+      t,
+      ({ url, headers }) => {
+        assert.equal(headers.get("accept-encoding"), "gzip, br, zstd, deflate");
+        const coding = url.slice(url.lastIndexOf("/") + 1) as keyof typeof coders;
+        const own = { "content-encoding": coding, "x-asked": String(headers.get("accept-encoding")) };
+        return new Response(coders[coding](text), { headers: own });
+      },
+      { httpVersion },
+    );
+    for (const coding of Object.keys(coders)) {
+      const response = await inventory.fetch(`/${coding}`);
+      assert.equal(response.headers.get("content-encoding"), null);
+      assert.equal(response.headers.get("content-length"), null);
+      assert.equal(await response.text(), text);
+    }
+    const small = await inventory.fetch("/gzip", { responseBytesMax: 10_000 });
+    await assert.rejects(
+      small.text(),
+      error => isRpcError(error, "resource_exhausted") && /GET \/gzip at dns:\/\/\/inventory:80/.test(error.message),
+    );
+    assert.equal(inventory.endpoints()[0]?.activeCalls, 0);
+  });
+
+  test(`HTTP/${httpVersion}: who asks for codings or ranges, or gets a coding that nobody reads, gets the answer as it is`, async t => {
+    const coded = gzipSync("level");
+    const { inventory } = await world(
+      t,
+      ({ url, headers }) =>
+        new Response(coded, {
+          headers: {
+            "content-encoding": url.endsWith("/twice") ? "gzip, gzip" : "gzip",
+            "x-asked": String(headers.get("accept-encoding")),
+          },
+        }),
+      { httpVersion },
+    );
+    for (const [path, headers, asked] of [
+      ["/own", { "accept-encoding": "gzip;q=0.5" }, "gzip;q=0.5"],
+      ["/part", { range: "bytes=0-9" }, "null"],
+      ["/twice", {}, "gzip, br, zstd, deflate"],
+    ] as const) {
+      const response = await inventory.fetch(path, { headers });
+      assert.equal(response.headers.get("x-asked"), asked);
+      assert.match(String(response.headers.get("content-encoding")), /^gzip/);
+      assert.deepEqual(Buffer.from(await response.bytes()), coded);
+    }
+    const head = await inventory.fetch("/head", { method: "HEAD" });
+    assert.deepEqual([head.headers.get("content-encoding"), await head.text()], ["gzip", ""]);
+  });
+
   test(`HTTP/${httpVersion}: a call ends with its deadline, before the head and in the body`, async t => {
     const { inventory, platform } = await world(
       t,
@@ -182,7 +242,10 @@ test("mistakes in a request are told before anything is sent", async t => {
   await assert.rejects(inventory.fetch("/", { body: "x" }), TypeError);
   await assert.rejects(inventory.fetch("/", { headers: { "x y": "1" } }), TypeError);
   await assert.rejects(inventory.fetch("/", { timeoutMs: Number.NaN }), /timeoutMs is NaN/);
+  await assert.rejects(inventory.fetch("/", { responseBytesMax: -1 }), /responseBytesMax is -1; it must be 0 or more/);
   assert.throws(() => discover("nowhere"), /target "nowhere"/);
+  assert.throws(() => discover("a:80", { timeoutMs: -1 }), /timeoutMs is -1; it must be 0 or more/);
+  assert.throws(() => discover("a:80", { responseBytesMax: Number.NaN }), /responseBytesMax is NaN/);
   const seen = await (await inventory.fetch("//evil.example/x")).text();
   assert.equal(seen, "");
 });
@@ -237,6 +300,47 @@ test("a policy sees 429 and 5xx as failures, and the caller gets the last answer
   assert.deepEqual(await ask("/fails", "POST"), [503, "answer 1", 1], "what may have had its effect is not repeated");
   await platform.clock.settle();
   assert.equal(inventory.endpoints()[0]?.activeCalls, 0);
+});
+
+test("Retry-After is obeyed by a policy: seconds, a date by the server's own clock, never what cannot be read", async t => {
+  let retryAfter = "";
+  const arrivedMs: number[] = [];
+  const platform = virtualPlatform();
+  const { clock } = platform;
+  // The client's clock is months ahead of the server's.
+  const skewed: Clock = {
+    now: () => clock.now(),
+    wall: () => clock.wall() + 1e10,
+    after: (delayMs, run) => clock.after(delayMs, run),
+    endOfTurn: run => clock.endOfTurn(run),
+  };
+  const { inventory } = await world(
+    t,
+    () => {
+      arrivedMs.push(platform.clock.now());
+      const isFirst = arrivedMs.length === 1;
+      return new Response("", isFirst ? { status: 503, headers: { "retry-after": retryAfter } } : {});
+    },
+    { policy: policy({ retry: { attempts: 2 }, platform }), platform: { ...platform, clock: skewed } },
+    platform,
+  );
+  const pauseMs = async (value: string): Promise<number | undefined> => {
+    retryAfter = value;
+    arrivedMs.length = 0;
+    const answer = inventory.fetch("/");
+    await platform.clock.advance(20_000);
+    await answer;
+    const [first = 0, second] = arrivedMs;
+    return second === undefined ? undefined : Math.round(second - first);
+  };
+  const inMs = (ms: number) => new Date(clock.wall() + ms).toUTCString();
+  assert.equal(await pauseMs("3"), 3_000);
+  // HTTP dates are whole seconds: up to one is lost.
+  const pause = Number(await pauseMs(inMs(7_500)));
+  assert(pause > 6_000 && pause <= 8_000, `${pause} ms`);
+  assert.equal(await pauseMs(inMs(-60_000)), 0);
+  assert.equal(await pauseMs(inMs(31_536_000_000)), undefined, "a year is as good as never");
+  assert.equal(await pauseMs("soon"), undefined);
 });
 
 test("a deadline covers all attempts of a policy", async t => {

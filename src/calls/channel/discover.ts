@@ -1,5 +1,6 @@
 import { codeFromHttp, RpcError } from "../../errors/index.ts";
 import { type Observer, type Platform, systemPlatform, type TlsClientOptions } from "../../platform/index.ts";
+import { parseRetryAfter } from "../../resilience/index.ts";
 import type { DiscoveryOptions } from "../discovery/index.ts";
 import { Channel } from "./channel.ts";
 import type { EndpointView } from "./endpoint.ts";
@@ -61,9 +62,10 @@ export class DiscoveredService implements AsyncDisposable {
   readonly #channel: Channel;
   readonly #options: DiscoverOptions;
 
-  /** @throws TypeError for a target that does not parse */
+  /** @throws TypeError for a target that does not parse, and for impossible limits */
   constructor(target: string, options: DiscoverOptions = {}) {
     const httpVersion = options.httpVersion ?? "auto";
+    checkLimits(options);
     this.#options = options;
     this.#channel = new Channel(target, {
       protocol: "connect",
@@ -80,8 +82,8 @@ export class DiscoveredService implements AsyncDisposable {
   }
 
   /**
-   * Calls the service: as the global `fetch`, with a path in place of a URL. Redirects are answers like others, nothing is
-   * decompressed, and the body streams as fast as it is read.
+   * Calls the service: as the global `fetch`, with a path in place of a URL. Redirects are answers like others, and the body
+   * streams as fast as it is read, decompressed where the request did not ask for codings or ranges itself.
    *
    * @throws (rejects) ServiceDiscoveryError when the target has no endpoints; RpcError `unavailable` when none of them can be
    * reached, `deadline_exceeded`, `resource_exhausted` for a body above the limit; the signal's reason when it aborts;
@@ -132,7 +134,10 @@ export class DiscoveredService implements AsyncDisposable {
       const response = await call.attempt(attemptSignal);
       if (response.status < 500 && response.status !== 429) return response;
       failed = response;
-      throw new StatusFailure(response, request.isIdempotent ? retryAfterMs(response) : -1);
+      throw new StatusFailure(
+        response,
+        request.isIdempotent ? retryAfterMs(response, this.#channel.platform.clock.wall()) : -1,
+      );
     };
     try {
       return await policy.run(work, signal === undefined ? undefined : { signal });
@@ -144,10 +149,23 @@ export class DiscoveredService implements AsyncDisposable {
   }
 }
 
-/** `Retry-After` in seconds (RFC 9110, section 10.2.3); dates are not obeyed, because clocks differ. */
-function retryAfterMs(response: Response): number | undefined {
-  const value = response.headers.get("retry-after");
-  return value !== null && /^[0-9]{1,6}$/.test(value) ? Number(value) * 1_000 : undefined;
+/** @throws TypeError naming the option, of the service or of one call */
+function checkLimits(options: Pick<FetchInit, "timeoutMs" | "responseBytesMax">): void {
+  for (const name of ["timeoutMs", "responseBytesMax"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(value >= 0)) throw new TypeError(`${name} is ${value}; it must be 0 or more`);
+  }
+}
+
+/**
+ * `Retry-After` (RFC 9110, section 10.2.3) in milliseconds; −1: not at all. A date counts from the answer's own `Date`, where it
+ * has one: clocks differ.
+ */
+function retryAfterMs({ headers }: Response, wallMs: number): number | undefined {
+  const answeredMs = Date.parse(headers.get("date") ?? "");
+  const nowMs = Number.isNaN(answeredMs) ? wallMs : answeredMs;
+  const pushback = parseRetryAfter(headers.get("retry-after") ?? undefined, nowMs);
+  return pushback === "stop" ? -1 : pushback;
 }
 
 /** The time and the signals of one call, over all its attempts and until its answer has been read. */
@@ -166,8 +184,8 @@ class Deadline {
     this.#channel = channel;
     this.#request = request;
     this.#responseBytesMax = init.responseBytesMax ?? options.responseBytesMax ?? responseBytesMax;
+    checkLimits(init);
     const timeoutMs = init.timeoutMs ?? options.timeoutMs ?? fetchTimeoutMs;
-    if (!(timeoutMs >= 0)) throw new TypeError(`timeoutMs is ${timeoutMs}; it must be 0 or more`);
     const grantedMs = Math.min(timeoutMs, options.timeLeftMs?.() ?? Number.POSITIVE_INFINITY);
     const { clock } = options.platform ?? systemPlatform;
     const what = `${request.method} ${request.path.value} at ${channel.target}`;

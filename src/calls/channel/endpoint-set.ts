@@ -70,6 +70,7 @@ export class EndpointSet {
       address: resolved.address,
       port: resolved.port,
       weight: resolved.weight,
+      priority: resolved.priority,
       zone: resolved.zone,
       health: resolved.health,
       metadata: resolved.metadata,

@@ -24,6 +24,8 @@ export interface EndpointView {
   readonly address: string;
   readonly port: number;
   readonly weight: number;
+  /** Those with a higher number take calls only while none with a lower one works. */
+  readonly priority: number;
   readonly zone: string | undefined;
   readonly health: "ready" | "terminating";
   readonly metadata: Readonly<Record<string, string>>;

@@ -8,6 +8,7 @@ import {
 } from "../../wire/index.ts";
 import type { Channel } from "./channel.ts";
 import { connect } from "./connect.ts";
+import { contentCoding, decodedBody } from "./content-coding.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HttpRequest } from "./http-request.ts";
 import { transparentRetries } from "./limits.ts";
@@ -155,13 +156,24 @@ class HttpExchange implements ResponseReceiver {
         const text = `the body of the answer has ${length} bytes, at most ${responseBytesMax} are taken; responseBytesMax sets the limit`;
         throw new RpcError("resource_exhausted", text);
       }
-      this.#response.resolve(new Response(hasNoBody ? null : this.#body.stream, { status, headers }));
+      const body = hasNoBody ? null : this.#decoded(this.#body.stream, headers);
+      this.#response.resolve(new Response(body, { status, headers }));
     } catch (cause) {
       const error = new RpcError("internal", `the answer ${status} cannot be shown as a Response`, { cause });
       this.#fail(cause instanceof RpcError ? cause : error);
     }
     // Nobody can read or let go of a body that is not there.
     if (hasNoBody) this.#body.discard();
+  }
+
+  /** The body as the server's application made it; `headers` then say of it what is true of it. */
+  #decoded(body: ReadableStream<Uint8Array>, headers: Headers): ReadableStream<Uint8Array> {
+    const coding = this.#request.decodes ? contentCoding(headers.get("content-encoding")) : undefined;
+    if (coding === undefined) return body;
+    headers.delete("content-encoding");
+    headers.delete("content-length");
+    const what = `${this.#request.method} ${this.#request.path.value} at ${this.#channel.target}`;
+    return decodedBody(body, coding, this.#options.responseBytesMax, what);
   }
 
   data(chunk: Buffer, start: number, end: number): void {

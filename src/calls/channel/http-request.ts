@@ -1,4 +1,5 @@
 import { constantField, HeaderField } from "../../wire/index.ts";
+import { acceptedCodings } from "./content-coding.ts";
 
 /** What may be sent: as `fetch` takes it. */
 export type HttpBody = NonNullable<RequestInit["body"]>;
@@ -10,6 +11,8 @@ export interface HttpRequest {
   readonly path: HeaderField;
   readonly fields: readonly HeaderField[];
   readonly body: Uint8Array | ReadableStream<Uint8Array> | undefined;
+  /** Whether the answer may come compressed, and is shown decompressed: where the caller says nothing of codings. */
+  readonly decodes: boolean;
   /** RFC 9110, section 9.2.2: sending it twice does what sending it once does. */
   readonly isIdempotent: boolean;
 }
@@ -30,6 +33,8 @@ const ours: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
+
+const acceptEncoding = constantField("accept-encoding", acceptedCodings);
 
 /** @throws TypeError for a path without its slash, a method or a header that HTTP forbids, a GET with a body */
 export async function httpRequest(
@@ -55,12 +60,16 @@ export async function httpRequest(
     if (!ours.has(name)) fields.push(new HeaderField(name, value, sensitive.has(name)));
   }
   if (!request.headers.has("accept")) fields.push(constantField("accept", "*/*"));
+  // A part of a compressed body cannot be read by itself.
+  const decodes = !request.headers.has("accept-encoding") && !request.headers.has("range");
+  if (decodes) fields.push(acceptEncoding);
   return {
     method: request.method,
     methodField: new HeaderField(":method", request.method),
     path: new HeaderField(":path", `${url.pathname}${url.search}`),
     fields,
     body: await bodyOf(request, body),
+    decodes,
     isIdempotent: idempotent.has(request.method),
   };
 }

@@ -52,6 +52,7 @@ export class Picker {
       key: endpoint.key,
       weight: endpoint.resolved.weight,
       zone: endpoint.resolved.zone,
+      priority: endpoint.resolved.priority,
       isReady: endpoint.resolved.health === "ready",
       identity: endpoint,
     }));
@@ -117,13 +118,15 @@ export class Picker {
       const picked = this.#balancer.pick(hint, nowMs);
       if (picked !== undefined && picked !== avoid && !picked.owned.pool.isBackingOff) return picked.owned;
     }
-    // From anywhere in the list: its first one must not get what all the others are lost for.
+    // From anywhere in the list, of the best priority: its first one must not get what all the others are lost for.
     const endpoints = this.#endpoints;
     const from = this.#random.below(endpoints.length);
+    let found: Endpoint | undefined;
     for (let index = 0; index < endpoints.length; index++) {
       const endpoint = endpoints[(from + index) % endpoints.length] as Endpoint;
-      if (endpoint.balanced !== avoid && !endpoint.pool.isBackingOff) return endpoint;
+      if (endpoint.balanced === avoid || endpoint.pool.isBackingOff) continue;
+      if (found === undefined || endpoint.resolved.priority < found.resolved.priority) found = endpoint;
     }
-    return unreachable.owned;
+    return found ?? unreachable.owned;
   }
 }

@@ -1,42 +1,28 @@
 import { RpcError } from "../../errors/index.ts";
-import type { ClientExchange } from "../../wire/index.ts";
+import { type BodySource, BodyStream, type ClientExchange } from "../../wire/index.ts";
 
 /** The body of an answer as a web stream; the peer's window opens as fast as it is read. */
-export class ResponseBody {
-  readonly stream: ReadableStream<Uint8Array>;
+export class ResponseBody implements BodySource {
+  readonly #body = new BodyStream(this);
   readonly #exchange: ClientExchange;
   readonly #bytesMax: number;
   readonly #over: () => void;
-  readonly #chunks: Uint8Array[] = [];
   #bytes = 0;
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  #wantsMore = false;
-  #isComplete = false;
-  #isOver = false;
 
   /** @param over told once, when nothing more comes of the stream: read to its end, failed, or let go of */
   constructor(exchange: ClientExchange, bytesMax: number, over: () => void) {
     this.#exchange = exchange;
     this.#bytesMax = bytesMax;
     this.#over = over;
-    this.stream = new ReadableStream<Uint8Array>(
-      {
-        start: controller => {
-          this.#controller = controller;
-        },
-        pull: () => {
-          this.#wantsMore = true;
-          this.#push();
-        },
-        cancel: () => this.#end("cancel"),
-      },
-      { highWaterMark: 0 },
-    );
+  }
+
+  get stream(): ReadableStream<Uint8Array> {
+    return this.#body.stream;
   }
 
   data(chunk: Buffer, start: number, end: number): void {
     this.#bytes += end - start;
-    if (!this.#isOver && this.#bytes > this.#bytesMax) {
+    if (!this.#body.isOver && this.#bytes > this.#bytesMax) {
       this.fail(
         new RpcError(
           "resource_exhausted",
@@ -44,52 +30,35 @@ export class ResponseBody {
         ),
       );
     }
-    if (this.#isOver) {
-      if (!this.#exchange.isClosed) this.#exchange.consumed(end - start);
-      return;
-    }
-    this.#chunks.push(Uint8Array.prototype.slice.call(chunk, start, end));
-    this.#push();
+    if (this.#body.isOver) this.consumed(end - start);
+    else this.#body.data(chunk, start, end);
   }
 
   complete(): void {
-    this.#isComplete = true;
-    this.#push();
+    this.#body.complete();
   }
 
   fail(error: unknown): void {
-    // What has come completely can be read whatever happens to the connection.
-    if (this.#isOver || (this.#isComplete && this.#chunks.length === 0)) return;
-    this.#controller?.error(error);
-    this.#end("cancel");
+    if (this.#body.isOver) return;
+    this.#body.fail(error);
+    this.over(false);
   }
 
   /** Nobody reads it: what comes passes unread. */
   discard(): void {
-    this.#end(undefined);
+    if (this.#body.isOver) return;
+    this.#body.discard();
+    this.over(true);
   }
 
-  #push(): void {
-    if (this.#isOver) return;
-    if (this.#wantsMore) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) {
-        this.#wantsMore = false;
-        if (!this.#exchange.isClosed) this.#exchange.consumed(chunk.length);
-        this.#controller?.enqueue(chunk);
-      }
-    }
-    if (this.#isComplete && this.#chunks.length === 0) {
-      this.#controller?.close();
-      this.#end(undefined);
-    }
+  /** For the stream. */
+  consumed(bytes: number): void {
+    if (!this.#exchange.isClosed) this.#exchange.consumed(bytes);
   }
 
-  #end(reset: "cancel" | undefined): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#chunks.length = 0;
-    if (reset !== undefined && !this.#exchange.isClosed) this.#exchange.reset(reset);
+  /** For the stream. */
+  over(isComplete: boolean): void {
+    if (!isComplete && !this.#exchange.isClosed) this.#exchange.reset("cancel");
     this.#over();
   }
 }

@@ -47,7 +47,7 @@ export function createResolver(target: ParsedTarget, options: DiscoveryOptions, 
   switch (target.scheme) {
     case "static":
       return new StaticResolver(
-        target.addresses.map(({ host, port }) => resolvedEndpoint(host, port)),
+        target.addresses.map(({ host, port, priority }) => resolvedEndpoint(host, port, { priority })),
         publication,
       );
     case "dns": {

@@ -15,11 +15,11 @@ export function withoutDuplicates(endpoints: readonly ResolvedEndpoint[]): reado
   return [...byKey.values()];
 }
 
-/** By address, for sources whose order means nothing: DNS servers turn theirs with every answer. */
+/** By priority and address, for sources whose order means nothing: DNS servers turn theirs with every answer. */
 export function inStableOrder(endpoints: readonly ResolvedEndpoint[]): readonly ResolvedEndpoint[] {
   return endpoints
     .map(endpoint => ({ endpoint, key: endpointKey(endpoint) }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .sort((a, b) => a.endpoint.priority - b.endpoint.priority || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
     .map(({ endpoint }) => endpoint);
 }
 
@@ -34,6 +34,7 @@ function sameEndpoint(a: ResolvedEndpoint, b: ResolvedEndpoint | undefined): boo
     a.address === b.address &&
     a.port === b.port &&
     a.weight === b.weight &&
+    a.priority === b.priority &&
     a.zone === b.zone &&
     a.health === b.health &&
     a.hostname === b.hostname &&

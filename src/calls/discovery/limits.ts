@@ -39,6 +39,9 @@ export const serviceQueriesMax = 16;
 /** Names tried by the search option; resolv.conf has six. */
 export const searchDomainsMax = 16;
 
+/** The worst priority, as of service records (RFC 2782: 16 bits). */
+export const priorityMax = 65_535;
+
 /** How often a file of endpoints is looked at. Reading its state costs some microseconds. */
 export const filePollMs = 1_000;
 

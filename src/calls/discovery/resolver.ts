@@ -7,6 +7,8 @@ export interface ResolvedEndpoint {
   readonly port: number;
   /** Share of the calls beside those of the other endpoints, > 0. @default 1 */
   readonly weight: number;
+  /** Those with a higher number take calls only while none with a lower one works (RFC 2782). @default 0 */
+  readonly priority: number;
   /** Where it runs, for example `eu-central-1a`. */
   readonly zone: string | undefined;
   /** `terminating`: still serves, but is about to leave; resolvers show it only while there is nothing better. */
@@ -47,6 +49,6 @@ export function resolvedEndpoint(
   port: number,
   rest: Partial<Omit<ResolvedEndpoint, "address" | "port">> = {},
 ): ResolvedEndpoint {
-  const { weight = 1, zone, health = "ready", hostname, metadata = noMetadata } = rest;
-  return { address, port, weight, zone, health, hostname, metadata };
+  const { weight = 1, priority = 0, zone, health = "ready", hostname, metadata = noMetadata } = rest;
+  return { address, port, weight, priority, zone, health, hostname, metadata };
 }

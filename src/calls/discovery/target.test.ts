@@ -16,10 +16,18 @@ test("every form of a target is taken apart", () => {
     scheme: "static",
     authority: undefined,
     addresses: [
-      { host: "a", port: 1 },
-      { host: "::1", port: 2 },
+      { host: "a", port: 1, priority: 0 },
+      { host: "::1", port: 2, priority: 0 },
     ],
   });
+  const groups = parseTarget("static:///a:1,b:1;c:1;[::1]:2,d:1");
+  assert.deepEqual(groups.scheme === "static" && groups.addresses.map(({ host, priority }) => `${host} ${priority}`), [
+    "a 0",
+    "b 0",
+    "c 1",
+    "::1 2",
+    "d 2",
+  ]);
   assert.deepEqual(parse("dns+srv:///_grpc._tcp.orders.example"), {
     scheme: "dns+srv",
     record: "_grpc._tcp.orders.example",

@@ -4,6 +4,11 @@ export interface Address {
   readonly port: number;
 }
 
+/** An address with how many groups of the target go before it. */
+export interface StaticAddress extends Address {
+  readonly priority: number;
+}
+
 interface TargetText {
   /** The target as it was given. */
   readonly text: string;
@@ -25,7 +30,7 @@ export interface Authority {
 /** A target taken apart; which resolver follows it is in `scheme`. */
 export type ParsedTarget = TargetText &
   (
-    | { readonly scheme: "static"; readonly addresses: readonly Address[] }
+    | { readonly scheme: "static"; readonly addresses: readonly StaticAddress[] }
     | { readonly scheme: "dns"; readonly host: string; readonly port: number; readonly server: string | undefined }
     | { readonly scheme: "dns+srv"; readonly record: string; readonly server: string | undefined }
     | {
@@ -47,7 +52,7 @@ const staticAddressesMax = 1_000;
  *
  * - `host:port`, `dns:///host:port`, `dns://server:53/host:port`
  * - `dns+srv:///_grpc._tcp.name`
- * - `static:///host:port,host:port`
+ * - `static:///host:port,host:port`, `static:///host:port;standby:port`
  * - `k8s:///service.namespace:port-name`, the namespace and the port may be absent
  * - `file:///path/endpoints.json`
  * @throws TypeError naming the target and what is wrong with it
@@ -86,7 +91,9 @@ function refuseServer(text: string, scheme: string, server: string): void {
 }
 
 function staticTarget(text: string, rest: string): ParsedTarget {
-  const addresses = rest.split(",").map(one => parseAddress(one, text));
+  const addresses = rest
+    .split(";")
+    .flatMap((group, priority) => group.split(",").map(one => ({ ...parseAddress(one, text), priority })));
   if (addresses.length > staticAddressesMax) {
     throw new TypeError(
       `target "${text.slice(0, 60)}…": ${addresses.length} addresses, at most ${staticAddressesMax}; use file:///`,

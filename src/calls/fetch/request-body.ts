@@ -1,4 +1,10 @@
-import type { BodyReceiver, ExchangeError, ServerExchange } from "../../wire/index.ts";
+import {
+  type BodyReceiver,
+  type BodySource,
+  BodyStream,
+  type ExchangeError,
+  type ServerExchange,
+} from "../../wire/index.ts";
 
 /** The body of a request is larger than the limit. */
 export class BodyTooLargeError extends Error {
@@ -13,37 +19,23 @@ export class BodyTooLargeError extends Error {
  * The body of a request as a stream, pulled as fast as the handler reads: what waits here is bounded by the peer's window.
  * Also the exchange's receiver, and so the one who hears that the caller has left.
  */
-export class RequestBody implements BodyReceiver {
-  readonly stream: ReadableStream<Uint8Array>;
+export class RequestBody implements BodyReceiver, BodySource {
   /** More came than the limit allows: the stream failed. */
   isTooLarge = false;
   readonly #exchange: ServerExchange;
   readonly #bytesMax: number;
   readonly #abort = new AbortController();
-  readonly #chunks: Uint8Array[] = [];
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  readonly #body = new BodyStream(this);
   #bytes = 0;
-  #wantsMore = false;
-  #isEnded = false;
-  #isDiscarded = false;
   #writable: (() => void) | undefined;
 
   constructor(exchange: ServerExchange, bytesMax: number) {
     this.#exchange = exchange;
     this.#bytesMax = bytesMax;
-    this.stream = new ReadableStream<Uint8Array>(
-      {
-        start: controller => {
-          this.#controller = controller;
-        },
-        pull: () => {
-          this.#wantsMore = true;
-          this.#push();
-        },
-        cancel: () => this.#discard(),
-      },
-      { highWaterMark: 0 },
-    );
+  }
+
+  get stream(): ReadableStream<Uint8Array> {
+    return this.#body.stream;
   }
 
   /** Aborted when the caller has left. */
@@ -57,23 +49,19 @@ export class RequestBody implements BodyReceiver {
 
   data(chunk: Buffer, start: number, end: number): void {
     this.#bytes += end - start;
-    if (!this.#isDiscarded && this.#bytes > this.#bytesMax) this.#refuse();
-    if (this.#isDiscarded) {
-      this.#exchange.consumed(end - start);
-      return;
-    }
-    this.#chunks.push(Uint8Array.prototype.slice.call(chunk, start, end));
-    this.#push();
+    if (!this.#body.isOver && this.#bytes > this.#bytesMax) this.#refuse();
+    if (this.#body.isOver) this.consumed(end - start);
+    else this.#body.data(chunk, start, end);
   }
 
   ended(): void {
-    this.#isEnded = true;
-    this.#push();
+    this.#body.complete();
   }
 
   aborted(error: ExchangeError): void {
     this.#abort.abort(error);
-    if (!this.#isDiscarded && !this.#isEnded) this.#controller?.error(error);
+    // What has come completely can be read though the caller has left.
+    if (!this.#body.isComplete) this.#body.fail(error);
     this.#wake();
   }
 
@@ -91,34 +79,23 @@ export class RequestBody implements BodyReceiver {
 
   /** The handler is done: what it has not read passes unread, and a caller that left is let go of. */
   finish(): void {
-    this.#discard();
+    this.over(true, this.#body.discard());
     if (this.isAborted) this.#exchange.reset("no_error");
+  }
+
+  /** For the stream. */
+  consumed(bytes: number): void {
+    this.#exchange.consumed(bytes);
+  }
+
+  /** For the stream. */
+  over(_isComplete: boolean, bytesDropped: number): void {
+    if (bytesDropped > 0 && !this.isAborted) this.#exchange.consumed(bytesDropped);
   }
 
   #refuse(): void {
     this.isTooLarge = true;
-    this.#discard();
-    this.#controller?.error(new BodyTooLargeError(this.#bytesMax));
-  }
-
-  #push(): void {
-    if (!this.#wantsMore || this.#isDiscarded) return;
-    const chunk = this.#chunks.shift();
-    if (chunk !== undefined) {
-      this.#wantsMore = false;
-      this.#exchange.consumed(chunk.length);
-      this.#controller?.enqueue(chunk);
-    } else if (this.#isEnded) {
-      this.#isDiscarded = true;
-      this.#controller?.close();
-    }
-  }
-
-  #discard(): void {
-    if (this.#isDiscarded) return;
-    this.#isDiscarded = true;
-    const bytes = this.#chunks.splice(0).reduce((sum, chunk) => sum + chunk.length, 0);
-    if (bytes > 0 && !this.isAborted) this.#exchange.consumed(bytes);
+    this.over(false, this.#body.fail(new BodyTooLargeError(this.#bytesMax)));
   }
 
   #wake(): void {

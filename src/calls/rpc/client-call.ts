@@ -1,7 +1,7 @@
 import { type Method, requestIsStream, responseIsStream } from "../../contract/index.ts";
 import { RpcError } from "../../errors/index.ts";
 import { contextValue, currentWork, type Timer, type Work } from "../../platform/index.ts";
-import { failureKind, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
+import { failureKind, type Hedge, markOutOfRetries, type Permit, TimeoutError } from "../../resilience/index.ts";
 import {
   type ClientConnection,
   type ClientExchange,
@@ -19,6 +19,7 @@ import {
   transparentRetries,
 } from "../channel/index.ts";
 import { CallState, type Interceptor, type Peer } from "./call.ts";
+import { type CallOptions, checkCallOptions } from "./call-options.ts";
 import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
@@ -26,28 +27,9 @@ import { hashKeyOf } from "./hash-key.ts";
 import { type HedgeLead, Hedging } from "./hedging.ts";
 import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
-import { appendFields, appendTrace, Metadata, type MetadataInit, metadataFromFields } from "./metadata.ts";
+import { appendFields, appendTrace, Metadata, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
 import { type FailedCall, previousAttemptsName, Repetition } from "./repetition.ts";
-
-export interface CallOptions {
-  /** Milliseconds until the deadline. @default what is left of the call that is being served, otherwise 30,000 (unary) */
-  readonly timeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly metadata?: MetadataInit | undefined;
-  /** Compress what is sent; "identity" switches the client's option off. */
-  readonly compression?: Encoding | "identity" | undefined;
-  /** With `compression`: which messages. @default all that are not smaller than the client's `compressBytesMin` */
-  readonly compressIf?: ((message: object) => boolean) | undefined;
-  /**
-   * `false`: the call is not repeated, unless the server certainly did not act upon it. `true`: repeating it does no harm,
-   * whatever the contract says of its method. @default the contract's `idempotency_level`
-   */
-  readonly retry?: boolean | undefined;
-  /** Called again when the call is repeated. */
-  readonly onHeaders?: ((headers: Metadata) => void) | undefined;
-  readonly onTrailers?: ((trailers: Metadata) => void) | undefined;
-}
 
 /** What all calls of a client have in common. */
 export interface ClientSettings {
@@ -189,6 +171,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
    */
   start(request: unknown): Promise<unknown> {
     this.request = request;
+    checkCallOptions(this.#options, this);
     if (this.#options.metadata !== undefined) this.#metadata ??= new Metadata(this.#options.metadata);
     const nowMs = this.clock.now();
     this.#setDeadline(nowMs);
@@ -206,7 +189,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     this.#watchSignal();
     if (!this.#isSettled && this.#isAdmitted(nowMs)) this.#begin(nowMs);
-    if (this.policy.hedge !== undefined && !this.#isSettled) this.#planHedges(nowMs);
+    if ((this.policy.hedge ?? this.#options.hedge) !== undefined && !this.#isSettled) this.#planHedges(nowMs);
     return promise;
   }
 
@@ -217,9 +200,6 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const inherited =
       leftMs === Number.POSITIVE_INFINITY ? leftMs : leftMs - Math.min(hopMarginMs, Math.abs(leftMs) * hopMarginShare);
     const { timeoutMs } = this.#options;
-    if (timeoutMs !== undefined && !(timeoutMs >= 0)) {
-      throw new TypeError(`timeoutMs is ${timeoutMs}; it must be 0 or more`);
-    }
     const own =
       timeoutMs ??
       this.method.policy.timeoutMs ??
@@ -276,7 +256,8 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       return;
     }
     this.#endpoint = endpoint;
-    const { breaker, attemptTimeoutMs } = this.policy;
+    const { breaker } = this.policy;
+    const attemptTimeoutMs = this.#attemptTimeoutMs;
     if (breaker !== undefined) {
       const admission = breaker.acquire(nowMs, attemptTimeoutMs);
       if (admission.rejected) {
@@ -323,6 +304,13 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     const waiting = this.#waiting;
     this.#waiting = undefined;
     waiting?.abort();
+  }
+
+  /** `undefined`: no limit. It is also how long a probe of the target's breaker may take. */
+  get #attemptTimeoutMs(): number | undefined {
+    const ownMs = this.#options.attemptTimeoutMs;
+    if (ownMs === undefined) return this.policy.attemptTimeoutMs;
+    return ownMs === Number.POSITIVE_INFINITY ? undefined : ownMs;
   }
 
   #limitAttempt(limitMs: number): Timer {
@@ -582,7 +570,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #succeed(): void {
     if (!this.#settle()) return;
     const nowMs = this.clock.now();
-    this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    this.#observedHedge?.observe(nowMs, nowMs - this.#sentAtMs);
     this.#attemptEnded("success", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
@@ -605,12 +593,19 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 
   // ── hedges ───────────────────────────────────────────────────────────────
 
+  /** Who learns from how long attempts of the method take. */
+  get #observedHedge(): Hedge | undefined {
+    return this.policy.hedge ?? this.policy.hedgeOnDemand?.made;
+  }
+
   #planHedges(nowMs: number): void {
-    const { hedge } = this.policy;
-    const delayMs = hedge?.delayMs(nowMs);
-    if (hedge === undefined || delayMs === undefined || !this.isIdempotent) return;
-    if (nowMs + delayMs >= this.deadlineAt || (this.served?.attempt ?? 0) > 0) return;
-    this.#hedging = new Hedging(hedge.hedges);
+    const asked = this.#options.hedge ?? true;
+    if (asked === false || !this.isIdempotent || (this.served?.attempt ?? 0) > 0) return;
+    const hedge = this.policy.hedge ?? this.policy.hedgeOnDemand?.get();
+    const own = asked === true ? undefined : asked;
+    const delayMs = own?.delayMs ?? hedge?.delayMs(nowMs);
+    if (hedge === undefined || delayMs === undefined || nowMs + delayMs >= this.deadlineAt) return;
+    this.#hedging = new Hedging(own?.hedges ?? hedge.hedges);
     this.#hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
   }
 
@@ -628,22 +623,16 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     const event = { type: "resilience.hedge", policy: this.path, attempt } as const;
     observer.emit(event);
-    const { onHeaders, onTrailers, signal: _signal, ...options } = this.#options;
+    const { onHeaders, onTrailers, signal: _signal, hedge: _hedge, ...options } = this.#options;
     let headers: Metadata | undefined;
     let trailers: Metadata | undefined;
-    const hedge = new ClientCall(
-      this.settings,
-      { ...this.policy, retry: undefined, hedge: undefined, throttle: undefined, budget: undefined },
-      this.method,
-      this.#path,
-      {
-        ...options,
-        timeoutMs: Math.max(0, this.timeLeftMs),
-        metadata: this.#metadata ?? options.metadata,
-        onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
-        onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
-      },
-    );
+    const hedge = new ClientCall(this.settings, alone(this.policy), this.method, this.#path, {
+      ...options,
+      timeoutMs: Math.max(0, this.timeLeftMs),
+      metadata: this.#metadata ?? options.metadata,
+      onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
+      onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
+    });
     hedge.#lead = { endpoint: this.#endpoint, previousAttempts: attempt - 1 };
     hedging.running.add(hedge);
     hedge.start(this.request).then(
@@ -664,7 +653,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
   #lostToHedge(): void {
     const nowMs = this.clock.now();
     // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
-    if (this.#isPending) this.policy.hedge?.observe(nowMs, nowMs - this.#sentAtMs);
+    if (this.#isPending) this.#observedHedge?.observe(nowMs, nowMs - this.#sentAtMs);
     this.#attemptEnded("unanswered", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
@@ -785,6 +774,12 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.writable();
     return true;
   }
+}
+
+/** The policy of a hedge: the call that it is sent for has asked the others already. */
+function alone(policy: CallPolicy): CallPolicy {
+  const none = undefined;
+  return { ...policy, retry: none, hedge: none, hedgeOnDemand: none, throttle: none, budget: none };
 }
 
 function isLostConnection({ cause }: RpcError): boolean {

@@ -7,6 +7,7 @@ import {
   Budget,
   type BudgetOptions,
   Hedge,
+  hedgesMax,
   isOutOfRetries,
   isRetryable,
   Retry,
@@ -38,7 +39,10 @@ export interface ClientPolicy {
    * `false`: nothing is repeated but what the server certainly did not act upon.
    */
   readonly retry?: ClientRetryOptions | false | undefined;
-  /** Time of one attempt in milliseconds; one that takes longer is given up and counts as failed. @default no limit */
+  /**
+   * Time of one attempt in milliseconds; one that takes longer is given up and counts as failed. Infinity: no limit, whatever
+   * the contract says. @default the contract's `policy.attempt_timeout`, otherwise no limit
+   */
   readonly attemptTimeoutMs?: number | undefined;
   /** For unary methods that may be repeated. @default the contract's `policy.hedge`, otherwise none */
   readonly hedge?: ClientHedgeOptions | false | undefined;
@@ -57,7 +61,10 @@ export interface CallPolicy {
   /** The contract says that repeating a call does no harm. */
   readonly isIdempotent: boolean;
   readonly attemptTimeoutMs: number | undefined;
+  /** Of every call. */
   readonly hedge: Hedge | undefined;
+  /** Of calls that ask for it, where not all are hedged. */
+  readonly hedgeOnDemand: HedgeOnDemand | undefined;
   readonly budget: Budget | undefined;
   readonly throttle: Throttle | undefined;
   readonly breaker: Breaker | undefined;
@@ -69,6 +76,7 @@ const noPolicy: CallPolicy = {
   isIdempotent: false,
   attemptTimeoutMs: undefined,
   hedge: undefined,
+  hedgeOnDemand: undefined,
   budget: undefined,
   throttle: undefined,
   breaker: undefined,
@@ -93,6 +101,16 @@ export function callPolicies(channel: Channel, given: ClientPolicy | false = {})
   if (attemptTimeoutMs !== undefined && !(attemptTimeoutMs >= 1)) {
     throw new RangeError(`policy.attemptTimeoutMs is ${attemptTimeoutMs}; it must be 1 or more milliseconds`);
   }
+  if (given.hedge) {
+    // Also where no method would use it.
+    checkHedgeOptions(given.hedge, "policy.hedge");
+    const { delayMs = 0 } = given.hedge;
+    if (attemptTimeoutMs !== undefined && delayMs >= attemptTimeoutMs) {
+      throw new RangeError(
+        `policy.hedge.delayMs is ${delayMs}; it must be below policy.attemptTimeoutMs, ${attemptTimeoutMs}, after which the slow attempt is given up`,
+      );
+    }
+  }
   const own = <T, O extends object>(
     part: T | O | false | undefined,
     shared: T,
@@ -111,12 +129,16 @@ export function callPolicies(channel: Channel, given: ClientPolicy | false = {})
   return method => ({
     ...retryOf(given, method, channel),
     isIdempotent: method.idempotency !== "unknown",
-    attemptTimeoutMs,
-    hedge: hedgeOf(given, method, channel),
+    attemptTimeoutMs: limitOf(attemptTimeoutMs ?? method.policy.attemptTimeoutMs),
+    ...hedgesOf(given, method, channel),
     budget,
     throttle,
     breaker,
   });
+}
+
+function limitOf(timeoutMs: number | undefined): number | undefined {
+  return timeoutMs === Number.POSITIVE_INFINITY ? undefined : timeoutMs;
 }
 
 function isMadeBy(part: unknown, type: object): boolean {
@@ -132,16 +154,56 @@ function retryOf(given: ClientPolicy, method: Method, { platform }: Channel): Pi
   return { retry, codes: codes.length === 0 ? undefined : new Set(codes) };
 }
 
-function hedgeOf(given: ClientPolicy, method: Method, { platform }: Channel): Hedge | undefined {
-  const { hedge: contract } = method.policy;
-  const options =
-    given.hedge ??
-    (contract === undefined
-      ? undefined
-      : { delayMs: contract.delayMs, hedges: contract.maxAttempts > 1 ? contract.maxAttempts - 1 : undefined });
-  const mayHedge = method.kind === "unary" && method.idempotency !== "unknown";
-  if (options === undefined || options === false || !mayHedge) return undefined;
-  return new Hedge({ ...options, budget: false, platform }, "policy.hedge");
+function hedgesOf(
+  given: ClientPolicy,
+  { kind, idempotency, policy, path }: Method,
+  { platform }: Channel,
+): Pick<CallPolicy, "hedge" | "hedgeOnDemand"> {
+  if (kind !== "unary") return { hedge: undefined, hedgeOnDemand: undefined };
+  const { hedge: contract } = policy;
+  const ofContract = contract && { delayMs: contract.delayMs, hedges: contract.maxAttempts || undefined };
+  const options = given.hedge || ofContract;
+  const make = () => {
+    const at = given.hedge ? "policy.hedge" : `${path}: (trunkline.v1.policy).hedge`;
+    return new Hedge({ ...options, budget: false, platform }, at);
+  };
+  const isOn = options !== undefined && given.hedge !== false && idempotency !== "unknown";
+  return isOn
+    ? { hedge: make(), hedgeOnDemand: undefined }
+    : { hedge: undefined, hedgeOnDemand: new HedgeOnDemand(make) };
+}
+
+/** Hedges of a method whose calls are hedged only where one asks. Latencies are observed from the first one that does. */
+export class HedgeOnDemand {
+  /** What was made when a call asked for it first. */
+  made: Hedge | undefined;
+  readonly #make: () => Hedge;
+
+  constructor(make: () => Hedge) {
+    this.#make = make;
+  }
+
+  get(): Hedge {
+    this.made ??= this.#make();
+    return this.made;
+  }
+}
+
+const hedgeOptionNames = ["delayMs", "hedges"];
+
+/** @throws TypeError, RangeError naming the option that is wrong */
+export function checkHedgeOptions(options: ClientHedgeOptions, path: string): void {
+  for (const name of Object.keys(options)) {
+    if (hedgeOptionNames.includes(name)) continue;
+    throw new TypeError(`${path}.${name} is not an option; the options are ${hedgeOptionNames.join(", ")}`);
+  }
+  const { delayMs, hedges } = options;
+  if (delayMs !== undefined && !(delayMs >= 1 && delayMs < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`${path}.delayMs is ${delayMs}; it must be a number of milliseconds from 1`);
+  }
+  if (hedges !== undefined && !(Number.isInteger(hedges) && hedges >= 1 && hedges <= hedgesMax)) {
+    throw new RangeError(`${path}.hedges is ${hedges}; it must be a whole number from 1 to ${hedgesMax}`);
+  }
 }
 
 /** Whether an error is worth another attempt, were there one left. */

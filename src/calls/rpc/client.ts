@@ -3,7 +3,8 @@ import { compileService, type Method, responseIsStream } from "../../contract/in
 import { constantField, type HeaderField } from "../../wire/index.ts";
 import { Channel, type ChannelOptions, type ClientProtocol } from "../channel/index.ts";
 import type { Interceptor } from "./call.ts";
-import { type CallOptions, ClientCall, type ClientSettings, type ClientWire } from "./client-call.ts";
+import type { CallOptions } from "./call-options.ts";
+import { ClientCall, type ClientSettings, type ClientWire } from "./client-call.ts";
 import { type CallPolicy, type ClientPolicy, callPolicies } from "./client-policy.ts";
 import { compressBytesMin, type Encoding } from "./compression.ts";
 import { checkHashBy } from "./hash-key.ts";

@@ -23,9 +23,10 @@ export {
   type ProtocolName,
 } from "./call.ts";
 export type { HandlerAbandoned, HandlerFailed } from "./call-host.ts";
+export type { CallOptions } from "./call-options.ts";
 export { priorityField, priorityName } from "./call-priority.ts";
 export { type Client, type ClientOptions, callStarter, createClient, type StartCall } from "./client.ts";
-export type { CallOptions, ClientCall } from "./client-call.ts";
+export type { ClientCall } from "./client-call.ts";
 export type { ClientHedgeOptions, ClientPolicy, ClientRetryOptions } from "./client-policy.ts";
 export { compress, decompress, type Encoding, encodings, isEncoding } from "./compression.ts";
 export type { CorsOptions } from "./cors.ts";

@@ -20,8 +20,8 @@ import { isRpcError } from "../../errors/index.ts";
 import { memoryPlatform } from "../../wire/transport/index.ts";
 import { Channel } from "../channel/index.ts";
 import type { Interceptor } from "./call.ts";
+import type { CallOptions } from "./call-options.ts";
 import { createClient } from "./client.ts";
-import type { CallOptions } from "./client-call.ts";
 import { type Handlers, implement } from "./implement.ts";
 import { RpcServer } from "./server.ts";
 

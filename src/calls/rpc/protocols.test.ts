@@ -12,8 +12,8 @@ import { isRpcError, RpcError, type RpcErrorOptions } from "../../errors/index.t
 import { memoryPlatform } from "../../wire/transport/index.ts";
 import { Channel, type ChannelOptions } from "../channel/index.ts";
 import type { Call, Interceptor } from "./call.ts";
+import type { CallOptions } from "./call-options.ts";
 import { type ClientOptions, createClient } from "./client.ts";
-import type { CallOptions } from "./client-call.ts";
 import { type Encoding, encodings } from "./compression.ts";
 import { type Handlers, implement } from "./implement.ts";
 import type { Metadata } from "./metadata.ts";

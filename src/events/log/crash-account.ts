@@ -1,7 +1,6 @@
-import type { Clock, Timer } from "../../platform/index.ts";
 import { BrokerError } from "../errors.ts";
+import type { Isolation } from "./isolation.ts";
 import { decodeLaneMetadata } from "./lane-metadata.ts";
-import { suspectAloneMs } from "./limits.ts";
 import type { LogRecord } from "./log-record.ts";
 
 interface Waiter {
@@ -9,20 +8,15 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-interface Queued extends Waiter {
-  readonly record: LogRecord;
-  readonly attempts: number;
-}
-
 /**
  * Counts attempts across crashes, so that a record that kills its process does not kill its successors for ever.
  *
  * After an owner that did not end cleanly, every record that it may have begun is a suspect: it counts as begun once, and
- * from then on each attempt is made durable before it runs. A suspect that was running at a second crash has the lane's
- * suspects for itself for a while, so that of all that run at once only the one that kills collects attempts.
+ * from then on each attempt is made durable before it runs. Suspects that were running at a second crash run alone
+ * (`isolation.ts`), so that of all that run at once only the one that kills collects attempts.
  */
 export class CrashAccount {
-  readonly #clock: Clock;
+  readonly #isolation: Isolation;
   readonly #needCommit: () => void;
   /** Offsets below it, from the committed one on, are suspects. */
   readonly #suspectsEnd: number;
@@ -30,13 +24,10 @@ export class CrashAccount {
   readonly #attempts: Map<number, number>;
   #waiting: Waiter[] = [];
   #inFlight: Waiter[] = [];
-  #alone: LogRecord | undefined;
-  #aloneTimer: Timer | undefined;
-  #queue: Queued[] = [];
 
-  constructor(committed: number, metadata: string | undefined, clock: Clock, needCommit: () => void) {
+  constructor(committed: number, metadata: string | undefined, isolation: Isolation, needCommit: () => void) {
     const before = decodeLaneMetadata(committed, metadata);
-    this.#clock = clock;
+    this.#isolation = isolation;
     this.#needCommit = needCommit;
     this.#suspectsEnd = committed + before.window;
     this.#attempts = new Map(before.attempts);
@@ -65,32 +56,25 @@ export class CrashAccount {
     const crashes = this.attemptsOf(record.offset);
     if (crashes === 0) return undefined;
     const attempts = Math.max(crashes, begun - record.carried.attempts);
-    if (crashes === 1 || this.#alone === record) return this.#count(record, attempts);
-    if (this.#alone === undefined) {
-      this.#isolate(record);
-      return this.#count(record, attempts);
-    }
+    if (crashes === 1 || this.#isolation.isAlone(record)) return this.#count(record, attempts);
     return new Promise((resolve, reject) => {
-      this.#queue.push({ record, attempts, resolve, reject });
+      this.#isolation.enter(
+        record,
+        () => this.#count(record, attempts).then(resolve, reject),
+        () => reject(new BrokerError(`${record.place} was given back before its attempt began`)),
+      );
     });
   }
 
   /** The record is settled: should it come again after a crash, its counting begins anew. */
   settled(record: LogRecord): void {
     if (this.#attempts.size > 0) this.#attempts.delete(record.offset);
-    this.gaveWay(record);
+    this.#isolation.leave(record);
   }
 
   /** The record does not run any more. */
   gaveWay(record: LogRecord): void {
-    if (this.#alone === undefined) return;
-    if (this.#alone === record) this.#nextAlone();
-    else this.#queue = this.#queue.filter(queued => queued.record !== record || this.#giveUp(queued));
-  }
-
-  #giveUp({ record, reject }: Queued): false {
-    reject(new BrokerError(`${record.place} was given back before its attempt began`));
-    return false;
+    this.#isolation.leave(record);
   }
 
   afterCommit(): Promise<void> {
@@ -119,31 +103,16 @@ export class CrashAccount {
     this.#inFlight = [];
   }
 
-  close(reason: Error): void {
-    this.#aloneTimer?.cancel();
-    const waiting = [...this.#inFlight, ...this.#waiting, ...this.#queue];
+  close(lane: object, reason: Error): void {
+    const waiting = [...this.#inFlight, ...this.#waiting];
     this.#inFlight = [];
     this.#waiting = [];
-    this.#queue = [];
     for (const { reject } of waiting) reject(reason);
+    this.#isolation.leaveAll(lane);
   }
 
   #count(record: LogRecord, attempts: number): Promise<void> {
     this.#attempts.set(record.offset, attempts + 1);
     return this.afterCommit();
-  }
-
-  #isolate(record: LogRecord): void {
-    this.#alone = record;
-    this.#aloneTimer = this.#clock.after(suspectAloneMs, () => this.#nextAlone());
-  }
-
-  #nextAlone(): void {
-    this.#aloneTimer?.cancel();
-    this.#alone = undefined;
-    const next = this.#queue.shift();
-    if (next === undefined) return;
-    this.#isolate(next.record);
-    this.#count(next.record, next.attempts).then(next.resolve, next.reject);
   }
 }

@@ -6,6 +6,7 @@
 export { assignLanes, type GroupMember, type SharedLane } from "./assignment.ts";
 export { LogDriver } from "./driver.ts";
 export { type Due, DueQueue } from "./due-queue.ts";
+export { Isolation } from "./isolation.ts";
 export { type LaneCommit, type LaneHost, LogLane, type LogLaneOptions } from "./lane.ts";
 export { editedLetter, letterMatches, letterOf } from "./letters.ts";
 export { LogRecord, noHistory } from "./log-record.ts";

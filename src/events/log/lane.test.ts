@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { VirtualClock } from "../../platform/virtual/index.ts";
 import type { Lane, RecordSink } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
+import { Isolation } from "./isolation.ts";
 import { type LaneCommit, LogLane, type LogLaneOptions } from "./lane.ts";
 import { LogRecord } from "./log-record.ts";
 
@@ -291,6 +292,29 @@ test("a suspect that takes its time holds up the others for five seconds at most
   bench.commit();
   await bench.clock.settle();
   assert.equal(begun, 2);
+});
+
+test("suspects of two crashes run alone in their process, whatever lane they are in", async () => {
+  const isolation = new Isolation(new VirtualClock());
+  const metadata = "t1:u1;0.2";
+  const begun: string[] = [];
+  const benches = ["a", "b"].map(name => {
+    const bench = new Bench({ isolation });
+    bench.durable = { offset: 0, metadata, epoch: 0 };
+    bench.assign({ isolation });
+    bench.commit();
+    const [one] = bench.deliver(1) as [LogRecord];
+    bench.lane.begin(one, 2)?.then(() => begun.push(name));
+    bench.commit();
+    return { bench, one };
+  });
+  const [a, b] = benches as [(typeof benches)[0], (typeof benches)[0]];
+  await a.bench.clock.settle();
+  assert.deepEqual(begun, ["a"]);
+  a.bench.lane.settle(a.one);
+  b.bench.commit();
+  await b.bench.clock.settle();
+  assert.deepEqual(begun, ["a", "b"]);
 });
 
 test("a commit that failed is part of the next", async () => {

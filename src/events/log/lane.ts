@@ -3,6 +3,7 @@ import type { Lane, RecordSink } from "../driver.ts";
 import { BrokerError } from "../errors.ts";
 import type { AttemptHistory } from "../record.ts";
 import { CrashAccount } from "./crash-account.ts";
+import { Isolation } from "./isolation.ts";
 import { encodeLaneMetadata } from "./lane-metadata.ts";
 import { laneReserveMax, laneReserveMin, laneWindowRecordsMax, releasedAgainMs } from "./limits.ts";
 import { type LogRecord, noHistory } from "./log-record.ts";
@@ -20,6 +21,8 @@ export interface LogLaneOptions {
   readonly host: LaneHost;
   /** Records that are delivered beyond the oldest unsettled one, at most. @default 65,536 */
   readonly windowRecordsMax?: number | undefined;
+  /** What the lanes of a member should share. @default one of its own */
+  readonly isolation?: Isolation | undefined;
   /** Whether records can outlive the process, so that crashes must be counted. @default true */
   readonly tracksCrashes?: boolean | undefined;
 }
@@ -96,7 +99,8 @@ export class LogLane implements Lane {
     this.#windowRecordsMax = options.windowRecordsMax ?? laneWindowRecordsMax;
     this.#tracksCrashes = options.tracksCrashes ?? true;
     this.#watermark = new Watermark(committed.offset);
-    this.#crashes = new CrashAccount(committed.offset, committed.metadata, options.clock, () => this.#needCommit());
+    const isolation = options.isolation ?? new Isolation(options.clock);
+    this.#crashes = new CrashAccount(committed.offset, committed.metadata, isolation, () => this.#needCommit());
     this.#committedOffset = committed.offset;
     this.#reservedThrough = this.#tracksCrashes ? committed.offset : Number.POSITIVE_INFINITY;
     this.#isDirty = this.#tracksCrashes;
@@ -125,6 +129,11 @@ export class LogLane implements Lane {
   /** Records at or beyond this offset may not be delivered before the next commit. */
   get limit(): number {
     return this.#reservedThrough;
+  }
+
+  /** Whether it takes records, now or after the next commit. */
+  get isOpen(): boolean {
+    return this.#state === "open" && !this.#isPaused;
   }
 
   /** Whether returned records may be delivered now. */
@@ -317,7 +326,7 @@ export class LogLane implements Lane {
   #end(): void {
     this.#state = "closed";
     this.#released = [];
-    this.#crashes.close(new BrokerError(`${this.name} has gone to another member of the group`));
+    this.#crashes.close(this, new BrokerError(`${this.name} has gone to another member of the group`));
   }
 
   #changed(): void {

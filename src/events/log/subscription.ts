@@ -2,6 +2,7 @@ import { type Clock, outsideContext, type Platform, type Timer } from "../../pla
 import type { DeathDetails, DriverSubscription, RecordSink } from "../driver.ts";
 import { BrokerError } from "../errors.ts";
 import type { AttemptHistory } from "../record.ts";
+import { Isolation } from "./isolation.ts";
 import { type LaneCommit, type LaneHost, LogLane } from "./lane.ts";
 import {
   recordsPerTurnMax,
@@ -36,6 +37,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
   readonly #sink: RecordSink;
   readonly #unwatch: () => void;
   readonly #whenOver: () => void;
+  readonly #isolation: Isolation;
   readonly #held = new Map<string, Held>();
   #isStopped = false;
   #isClosed = false;
@@ -68,6 +70,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     this.#store = store;
     this.#pace = pace;
     this.#clock = clock;
+    this.#isolation = new Isolation(clock);
     this.#member = member;
     this.#sink = sink;
     this.#whenOver = whenOver;
@@ -355,6 +358,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
       clock: this.#clock,
       sink: this.#sink,
       host: this,
+      isolation: this.#isolation,
       tracksCrashes: this.#pace.tracksCrashes,
     });
     this.#held.set(lane.name, { lane, isBehind: true, isRevoking: false, returnedDueMs: 0 });

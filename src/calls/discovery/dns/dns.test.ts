@@ -166,7 +166,7 @@ test("one family that fails does not take the other with it", async () => {
   assert.equal(four.errors.length, 1);
 });
 
-test("service records give the lowest priority that has addresses, with weights divided among them", async () => {
+test("service records give all that have addresses, with their priorities and with weights divided among addresses", async () => {
   const platform = platformWith({ "a.example": ["10.0.0.1", "10.0.0.2"], "b.example": ["10.0.1.1"] });
   const server = platform.network.dnsServer;
   server.services.set("_grpc._tcp.orders.example", [
@@ -178,20 +178,44 @@ test("service records give the lowest priority that has addresses, with weights 
   ]);
   const { told, lists } = listenTo("dns+srv:///_grpc._tcp.orders.example", { platform });
   await platform.clock.settle();
-  assert.deepEqual(told, ["10.0.0.1:1,10.0.0.2:1"]);
+  assert.deepEqual(told, ["10.0.0.1:1,10.0.0.2:1,10.0.1.1:2"]);
   assert.deepEqual(
-    lists[0]?.map(({ weight, hostname }) => [weight, hostname]),
+    lists[0]?.map(({ weight, priority, hostname }) => [weight, priority, hostname]),
     [
-      [2, "a.example"],
-      [2, "a.example"],
+      [2, 10, "a.example"],
+      [2, 10, "a.example"],
+      [1, 20, "b.example"],
     ],
   );
   server.addresses.delete("a.example");
   await platform.clock.advance(40_000);
-  assert.deepEqual(told.slice(1), ["10.0.1.1:2"], "a second priority takes over");
+  assert.deepEqual(told.slice(1), ["10.0.1.1:2"], "the second priority is what is left");
   server.services.set("_grpc._tcp.orders.example", [{ name: ".", port: 1, priority: 0, weight: 0 }]);
   await platform.clock.advance(40_000);
   assert.deepEqual(told.slice(2), ["10.0.1.1:2?"]);
+});
+
+test("an address that service records name twice has the better priority; a change of priority is told", async () => {
+  const platform = platformWith({ "a.example": ["10.0.0.9"], "b.example": ["10.0.0.1", "10.0.0.9"] });
+  const server = platform.network.dnsServer;
+  const name = "_grpc._tcp.orders.example";
+  const records = (a: number, b: number) =>
+    server.services.set(name, [
+      { name: "b.example", port: 80, priority: b, weight: 1 },
+      { name: "a.example", port: 80, priority: a, weight: 1 },
+    ]);
+  records(1, 2);
+  const { lists } = listenTo(`dns+srv:///${name}`, { platform });
+  const shown = () => lists.at(-1)?.map(({ address, priority }) => `${address} ${priority}`);
+  await platform.clock.settle();
+  assert.deepEqual(shown(), ["10.0.0.9 1", "10.0.0.1 2"]);
+  records(3, 2);
+  await platform.clock.advance(40_000);
+  assert.deepEqual(shown(), ["10.0.0.1 2", "10.0.0.9 2"]);
+  records(3, 5);
+  await platform.clock.advance(40_000);
+  assert.deepEqual(shown(), ["10.0.0.9 3", "10.0.0.1 5"]);
+  assert.equal(lists.length, 3);
 });
 
 test("a thousand service records are asked for a few at a time", async () => {

@@ -1,4 +1,4 @@
-import { DnsError, type ServiceRecord } from "../../../platform/index.ts";
+import { DnsError } from "../../../platform/index.ts";
 import { inStableOrder } from "../endpoint-list.ts";
 import { serviceQueriesMax, serviceTargetsMax, unknownTtlMs } from "../limits.ts";
 import type { Resolution, Source } from "../refreshing-resolver.ts";
@@ -7,8 +7,8 @@ import { isPort } from "../target.ts";
 import { addressesOfName, type NameAddresses, type NameOptions } from "./addresses-of-name.ts";
 
 /**
- * The addresses of the targets in a set of service records (`dns+srv:///_grpc._tcp.name`, RFC 2782): those of the lowest
- * priority number that have any, with their weights.
+ * The addresses of the targets in a set of service records (`dns+srv:///_grpc._tcp.name`, RFC 2782), with their priorities
+ * and weights.
  */
 export class ServiceSource implements Source {
   readonly #record: string;
@@ -24,21 +24,9 @@ export class ServiceSource implements Source {
   async resolve(): Promise<Resolution> {
     const records = (await this.#options.client.resolveServices(this.#record))
       .filter(({ name, port }) => name !== "" && name !== "." && isPort(port))
+      .sort((a, b) => a.priority - b.priority)
       .slice(0, serviceTargetsMax);
     if (records.length === 0) throw new DnsError("not_found", `DNS says that ${this.#record} has no server`);
-    const priorities = [...new Set(records.map(({ priority }) => priority))].sort((a, b) => a - b);
-    let failure: unknown;
-    for (const priority of priorities) {
-      try {
-        return await this.#resolveGroup(records.filter(record => record.priority === priority));
-      } catch (error) {
-        failure ??= error;
-      }
-    }
-    throw failure;
-  }
-
-  async #resolveGroup(records: readonly ServiceRecord[]): Promise<Resolution> {
     const endpoints: ResolvedEndpoint[] = [];
     const known = new Map<string, NameAddresses>();
     const names = [...new Set(records.map(({ name }) => name))];
@@ -57,14 +45,14 @@ export class ServiceSource implements Source {
       }
     };
     await Promise.all(Array.from({ length: serviceQueriesMax }, askInTurn));
-    for (const { name, port, weight } of records) {
+    for (const { name, port, weight, priority } of records) {
       const found = known.get(name);
       if (found === undefined) continue;
       ttlMs = Math.min(ttlMs, found.ttlMs);
       for (const address of found.addresses) {
         // A target's share is divided among its addresses. Weight 0 is "very little", not nothing (RFC 2782).
         const share = Math.max(weight, 1) / found.addresses.length;
-        endpoints.push(resolvedEndpoint(address, port, { weight: share, hostname: name }));
+        endpoints.push(resolvedEndpoint(address, port, { weight: share, priority, hostname: name }));
       }
     }
     if (endpoints.length === 0) throw failure;

@@ -20,13 +20,14 @@ test("a file is followed: replaced, half written, garbage, removed, back again",
   const platform = virtualPlatform();
   files.write(
     path,
-    '{"endpoints": ["a:1", {"address": "b", "port": 2, "weight": 3, "zone": "z", "metadata": {"k": "v"}}]}',
+    '{"endpoints": ["a:1", {"address": "b", "port": 2, "weight": 3, "priority": 2, "zone": "z", "metadata": {"k": "v"}}]}',
   );
   const { told, lists, errors } = listenTo("file:///endpoints.json", { files, platform });
   await platform.clock.settle();
   assert.deepEqual(told, ["a:1,b:2"]);
-  const { weight, zone, metadata } = lists[0]?.[1] ?? {};
-  assert.deepEqual([weight, zone, metadata], [3, "z", { k: "v" }]);
+  const { weight, priority, zone, metadata } = lists[0]?.[1] ?? {};
+  assert.deepEqual([weight, priority, zone, metadata], [3, 2, "z", { k: "v" }]);
+  assert.equal(lists[0]?.[0]?.priority, 0);
   const steps: readonly (readonly [text: string | undefined, told: readonly string[]])[] = [
     ['["c:3"]', ["c:3"]],
     ['["c:3","d:', ["c:3?"]],
@@ -67,6 +68,10 @@ const mistakes: readonly (readonly [document: string, message: RegExp])[] = [
   ['[{"address": "a b", "port": 1}]', /endpoints\[0\]\.address: expected an IP address or a name, got "a b"/],
   ['[{"address": "a", "port": "1"}]', /endpoints\[0\]\.port: expected an integer from 1 to 65535, got "1"/],
   ['[{"address": "a", "port": 1, "weight": 0}]', /weight: expected a number above 0/],
+  ['[{"address": "a", "port": 1, "priority": -1}]', /priority: expected an integer from 0 to 65535, got -1/],
+  ['[{"address": "a", "port": 1, "priority": 1.5}]', /priority: expected an integer from 0 to 65535, got 1\.5/],
+  ['[{"address": "a", "port": 1, "priority": 65536}]', /priority: expected/],
+  ['[{"address": "a", "port": 1, "priority": "1"}]', /priority: expected/],
   ['[{"address": "a", "port": 1, "zone": 1}]', /zone: expected a string/],
   ['[{"address": "a", "port": 1, "hostname": "x\\r\\ny"}]', /hostname: expected a host name/],
   ['[{"address": "a", "port": 1, "metadata": {"k": 1}}]', /metadata\.k: expected a string, got 1/],

@@ -1,0 +1,167 @@
+import { outsideContext, type Platform } from "../../../platform/index.ts";
+import type { DeadLetterStore } from "../../dead-letter.ts";
+import type {
+  BrokerCapabilities,
+  BrokerDriver,
+  DriverContext,
+  DriverSubscription,
+  GroupStatus,
+  PublishFailure,
+  RecordSink,
+  SubscriptionDemand,
+} from "../../driver.ts";
+import { BrokerError } from "../../errors.ts";
+import type { EventRecord, StoredRecord } from "../../record.ts";
+import { Cluster } from "./cluster.ts";
+import { ConsumerProtocolMember } from "./consumer-member.ts";
+import { ClassicMember } from "./group-member.ts";
+import { groupStatuses } from "./groups.ts";
+import { DeadLetters } from "./letters.ts";
+import { bodyBytesMax, commitEveryMs, firstContactMs, requestTimeoutMs } from "./limits.ts";
+import type { ScanParts } from "./log-scan.ts";
+import { pause } from "./pause.ts";
+import { Producer } from "./producer.ts";
+import { outgoingEvent } from "./records.ts";
+import { specificOptions } from "./specific-options.ts";
+import { KafkaSubscription, type SubscriptionParts } from "./subscription.ts";
+import { tail } from "./tail.ts";
+import { deadTopic, ensureTopics, plainTopic, retryTopicOf } from "./topics.ts";
+import type { Address, CallError, Channel, KafkaClient } from "./wire.ts";
+
+/** Events over Kafka. */
+export class KafkaDriver implements BrokerDriver {
+  readonly name = "kafka";
+  readonly capabilities: BrokerCapabilities = {
+    // Nothing in Kafka waits for a time; a group's own retries wait in its members.
+    delay: "none",
+    retryLater: true,
+    replay: true,
+    transactions: false,
+    order: "key",
+    bodyBytesMax,
+  };
+  readonly deadLetters: DeadLetterStore;
+  readonly #context: DriverContext;
+  readonly #platform: Platform;
+  readonly #control: Channel;
+  readonly #produce: Channel;
+  readonly #cluster: Cluster;
+  readonly #producer: Producer;
+  readonly #parts: SubscriptionParts & ScanParts;
+  readonly #subscriptions = new Set<KafkaSubscription>();
+  readonly #closed = new AbortController();
+
+  constructor(client: KafkaClient, brokers: readonly Address[], context: DriverContext) {
+    const { platform } = context;
+    this.#context = context;
+    this.#platform = platform;
+    this.#control = client.channel(requestTimeoutMs);
+    this.#produce = client.channel(requestTimeoutMs);
+    this.#cluster = new Cluster(this.#control, brokers, platform);
+    this.#producer = new Producer(client, this.#produce, this.#cluster, platform);
+    const scanning = { client, channel: this.#control, cluster: this.#cluster, platform };
+    const letters = new DeadLetters(scanning, this.#producer, context.ids);
+    this.deadLetters = letters;
+    this.#parts = {
+      ...scanning,
+      producer: this.#producer,
+      letters,
+      commitEveryMs,
+      makeMember: (host, options) =>
+        options.protocol === "consumer"
+          ? new ConsumerProtocolMember(client, this.#cluster, platform, host, options)
+          : new ClassicMember(client, this.#cluster, platform, host, options),
+    };
+  }
+
+  /** Resolves when a broker has answered. @throws BrokerError */
+  async reach(): Promise<void> {
+    const { clock } = this.#platform;
+    const untilMs = clock.now() + firstContactMs;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#cluster.refresh([]);
+        return;
+      } catch (error) {
+        if ((error as CallError).isFinal || clock.now() > untilMs) {
+          throw new BrokerError(`kafka: no broker can be reached. ${(error as Error).message}`, { cause: error });
+        }
+      }
+      await pause(clock, this.#cluster.pauseMs(attempt));
+    }
+  }
+
+  publish(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
+    const nowMs = Math.floor(this.#platform.clock.wall());
+    return this.#producer.send(records.map(record => outgoingEvent(record, nowMs)));
+  }
+
+  async prepare(topics: readonly string[]): Promise<void> {
+    this.#assertOpen();
+    await this.#ensure(topics.map(plainTopic));
+  }
+
+  async subscribe(demand: SubscriptionDemand, sink: RecordSink): Promise<DriverSubscription> {
+    this.#assertOpen();
+    const options = specificOptions(demand);
+    const { group, topics } = demand;
+    const retryTopic = retryTopicOf(group);
+    await this.#ensure([...topics, retryTopic].map(plainTopic));
+    await this.#ensure([deadTopic(group)]);
+    const member = { group, topics: [...topics, retryTopic], ...options };
+    return outsideContext(async () => {
+      const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, sink, () =>
+        this.#subscriptions.delete(subscription),
+      );
+      this.#subscriptions.add(subscription);
+      try {
+        await subscription.start();
+      } catch (error) {
+        await subscription.close().catch(() => {});
+        throw error;
+      }
+      return subscription;
+    });
+  }
+
+  groups(): Promise<readonly GroupStatus[]> {
+    this.#assertOpen();
+    return groupStatuses(this.#parts);
+  }
+
+  tail(topics: readonly string[], from: "beginning" | "now", signal: AbortSignal): AsyncIterable<StoredRecord> {
+    this.#assertOpen();
+    return tail(this.#parts, topics, from, AbortSignal.any([signal, this.#closed.signal]));
+  }
+
+  status(): { readonly isReady: boolean; readonly detail: string } {
+    if (this.#closed.signal.aborted) return { isReady: false, detail: "kafka: closed" };
+    const { failure } = this.#cluster;
+    if (failure === undefined) return { isReady: true, detail: "kafka: connected" };
+    return { isReady: false, detail: `kafka: ${failure.message}` };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort();
+    const ended = await Promise.allSettled([...this.#subscriptions].map(subscription => subscription.close()));
+    await this.#producer.close();
+    this.#cluster.close();
+    await Promise.all([this.#control.close(), this.#produce.close()]);
+    const failed = ended.find(result => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #ensure(topics: Parameters<typeof ensureTopics>[3]): Promise<void> {
+    const mayCreate = this.#context.options.createTopics === true;
+    return ensureTopics(this.#control, this.#cluster, this.#platform.clock, topics, mayCreate);
+  }
+
+  #assertOpen(): void {
+    if (this.#closed.signal.aborted) throw new BrokerError("kafka: the connection to the broker is closed");
+  }
+}

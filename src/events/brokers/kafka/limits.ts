@@ -1,0 +1,70 @@
+/** Limits and defaults of the Kafka driver, each with its unit and reason. */
+
+/** Of a TCP connection with TLS and SASL. */
+export const connectTimeoutMs = 5_000;
+/** After so long beyond it, we end it ourselves. */
+export const connectGraceMs = 1_000;
+/** An answer that takes longer is given up, and its connection with it. */
+export const requestTimeoutMs = 10_000;
+/** First contact: so long is a cluster looked for before `connect` gives up. */
+export const firstContactMs = 10_000;
+
+/** Pauses before a failed request is repeated. */
+export const callAgain = { jitter: "none", baseMs: 50, factor: 2, maxMs: 2_000 } as const;
+/** Metadata of a topic that is missing or has no leader is asked for at most so often. */
+export const metadataAgainMs = 100;
+/** New partitions are noticed after so long. */
+export const metadataAgeMsMax = 30_000;
+
+/** A record batch; Kafka's `max.message.bytes` is 1 MiB by default, and half of it keeps answers short. */
+export const batchBytesMax = 512 * 1_024;
+/** A body: what fits a batch of 1 MiB by itself, with key and headers. */
+export const bodyBytesMax = 1_000_000;
+/** Records of a batch. */
+export const batchRecordsMax = 10_000;
+/** Of a produce request to one broker: several batches. */
+export const produceBytesMax = 4 * 1_048_576;
+/** A record that could not be made durable for so long fails, retryable. */
+export const deliveryTimeoutMs = 30_000;
+/** The broker itself waits so long for its replicas. */
+export const produceTimeoutMs = 8_000;
+
+/** A long poll; below the time-out of requests. */
+export const fetchWaitMs = 500;
+/** Of an answer to a fetch, of each broker. Its first batch is given whole, whatever its size (KIP-74). */
+export const fetchBytesMax = 4 * 1_048_576;
+export const fetchPartitionBytesMax = 1_048_576;
+/** Fetched and not yet delivered, for all partitions of a member; beyond it nothing is fetched. */
+export const fetchedBytesMax = 16 * 1_048_576;
+/** A partition is fetched again while less than so much of it waits. */
+export const fetchAheadBytes = 512 * 1_024;
+/** Partitions of one request. */
+export const fetchPartitionsMax = 2_000;
+/** A batch after decompression: a small one can claim to be huge. */
+export const decompressedBytesMax = 64 * 1_048_576;
+/** Bodies up to this size are copied out of the answer, so that a parked record does not keep a megabyte alive. */
+export const copiedBodyBytesMax = 65_536;
+
+/** Settlements wait so long for others before they are committed. */
+export const commitEveryMs = 200;
+/** `session.timeout.ms` of Kafka's own clients. */
+export const sessionTimeoutMs = 45_000;
+/** Heartbeats for each session time-out; Kafka recommends three, at most 3 s apart. */
+export const heartbeatsPerSession = 10;
+export const heartbeatMsMax = 3_000;
+/** Handlers may go on for so long when partitions are wanted elsewhere. */
+export const revokeBudgetMs = 30_000;
+/** What a member announces: its drain, then commits and the answer itself. */
+export const rebalanceTimeoutMs = revokeBudgetMs + 15_000;
+/** A group that cannot be joined for so long is an error of the subscription: two rebalances of its slowest member. */
+export const startTimeoutMs = 2 * rebalanceTimeoutMs;
+/** A closing member tries for so long to commit and to leave. */
+export const leaveTimeoutMs = 10_000;
+/** Records that wait in memory until they are due, for each partition of the retry topic. */
+export const waitingRecordsMax = 1_000;
+export const waitingBytesMax = 8 * 1_048_576;
+
+/** Dead letters that a listing can hold in its index; 100 bytes each. */
+export const lettersMax = 1_000_000;
+/** Records that a tail holds ahead of its reader, for each partition. */
+export const tailRecordsMax = 1_000;

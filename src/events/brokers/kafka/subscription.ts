@@ -1,0 +1,390 @@
+import { type Clock, outsideContext, type Platform, type Timer } from "../../../platform/index.ts";
+import type { DeathDetails, DriverSubscription, RecordSink, SubscriptionDemand } from "../../driver.ts";
+import { BrokerError } from "../../errors.ts";
+import { type LaneCommit, type LaneHost, LogLane, type LogRecord } from "../../log/index.ts";
+import type { AttemptHistory } from "../../record.ts";
+import type { Cluster } from "./cluster.ts";
+import { DueGate } from "./due-gate.ts";
+import { code, codeText, isNotAuthorized } from "./error-codes.ts";
+import { Fetcher, type FetcherHost } from "./fetcher.ts";
+import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
+import type { DeadLetters } from "./letters.ts";
+import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
+import type { FetchTarget } from "./partition-reader.ts";
+import { pause } from "./pause.ts";
+import type { Producer } from "./producer.ts";
+import { outgoingRetry, recordAt, retriedAt } from "./records.ts";
+import { type StartingPoint, startingPoints } from "./starting-points.ts";
+import { retryTopicOf } from "./topics.ts";
+import type { Channel, CommitAnswer, KafkaClient, OffsetToCommit, Place } from "./wire.ts";
+
+export interface SubscriptionParts {
+  readonly client: KafkaClient;
+  readonly channel: Channel;
+  readonly cluster: Cluster;
+  readonly platform: Platform;
+  readonly producer: Producer;
+  readonly letters: DeadLetters;
+  readonly commitEveryMs: number;
+  makeMember(host: GroupHost, options: MemberOptions): Member;
+}
+
+interface Held {
+  readonly lane: LogLane;
+  readonly target: FetchTarget;
+}
+
+/**
+ * A member of a group with its lanes: opens them where the group has committed, has them filled by the fetcher, commits
+ * what is settled, and gives them away when their handlers have ended.
+ */
+export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHost, FetcherHost {
+  readonly #parts: SubscriptionParts;
+  readonly #clock: Clock;
+  readonly #demand: SubscriptionDemand;
+  readonly #sink: RecordSink;
+  readonly #retryTopic: string;
+  readonly #gate: DueGate;
+  readonly #fetcher: Fetcher;
+  readonly #member: Member;
+  readonly #whenOver: () => void;
+  readonly #held = new Map<string, Held>();
+  readonly #closed = new AbortController();
+  /** Places that are to be opened, by the number of their assignment: a later revocation takes them out. */
+  readonly #opening = new Map<string, number>();
+  #epoch = 0;
+  #isStopped = false;
+  #isClosing = false;
+  #commitTimer: Timer | undefined;
+  #commitRunning: Promise<void> | undefined;
+  #commitIsWanted = false;
+  #commitFailures = 0;
+  /** Brokers can be told to take less metadata than Kafka's default. */
+  #metadataIsShort = false;
+  #lost = new AbortController();
+  #started: { resolve(): void; reject(error: Error): void } | undefined;
+
+  constructor(
+    parts: SubscriptionParts,
+    demand: SubscriptionDemand,
+    options: MemberOptions,
+    sink: RecordSink,
+    whenOver: () => void,
+  ) {
+    this.#parts = parts;
+    this.#clock = parts.platform.clock;
+    this.#demand = demand;
+    this.#sink = sink;
+    this.#whenOver = whenOver;
+    this.#retryTopic = retryTopicOf(demand.group);
+    this.#gate = new DueGate(sink, this.#clock);
+    this.#gate.onFreed = () => this.#fetcher.wake();
+    this.#fetcher = new Fetcher(parts.client, parts.cluster, parts.platform, this);
+    this.#member = parts.makeMember(this, options);
+  }
+
+  /** Resolves when the group has its first partitions and their places are committed. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = outsideContext(() =>
+        this.#clock.after(startTimeoutMs, () => this.failed(this.#neverStarted()), true),
+      );
+      const settled = (then: () => void) => {
+        timer.cancel();
+        then();
+      };
+      this.#started = { resolve: () => settled(resolve), reject: error => settled(() => reject(error)) };
+      this.#member.start();
+    });
+  }
+
+  #neverStarted(): BrokerError {
+    const { failure } = this.#parts.cluster;
+    const why = failure === undefined ? "its coordinator has let nobody in" : failure.message;
+    return new BrokerError(
+      `kafka: group ${this.#demand.group} could not be joined within ${startTimeoutMs / 1_000} s: ${why}; look at the state of the group (kafka-consumer-groups --describe --state --group ${this.#demand.group})`,
+    );
+  }
+
+  async retryLater(record: LogRecord, delayMs: number, history: AttemptHistory): Promise<void> {
+    const nowMs = this.#clock.wall();
+    const retry = outgoingRetry(record, this.#retryTopic, nowMs + delayMs, history, nowMs);
+    const [failure] = await this.#parts.producer.send([retry]);
+    if (failure !== undefined) throw failure.error;
+  }
+
+  deadLetter(record: LogRecord, details: DeathDetails): Promise<void> {
+    return this.#parts.letters.bury(this.#demand.group, record, details);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    for (const { lane } of this.#held.values()) lane.drain();
+    this.#gate.close();
+    await this.#fetcher.close();
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    await this.stop();
+    const untilMs = this.#clock.now() + leaveTimeoutMs;
+    const tooLong = outsideContext(() => this.#clock.after(leaveTimeoutMs, () => this.#member.abandon(), true));
+    this.#commitTimer?.cancel();
+    await this.#commitRunning;
+    const last = this.#closeLanes([...this.#held.values()]);
+    let isCommitted = true;
+    if (last.length > 0) isCommitted = await this.#commitLast(last, untilMs);
+    this.#closed.abort();
+    await this.#member.close();
+    tooLong.cancel();
+    this.#started?.reject(new BrokerError(`kafka: the subscription of ${this.#demand.group} was closed`));
+    this.#whenOver();
+    if (!isCommitted) {
+      throw new BrokerError(
+        `kafka: the last commit of group ${this.#demand.group} was not answered; what was handled since the one before comes again`,
+      );
+    }
+  }
+
+  // Of the membership.
+
+  assign(places: readonly Place[]): void {
+    this.#fetcher.renew();
+    const epoch = ++this.#epoch;
+    for (const place of places) this.#opening.set(nameOf(place), epoch);
+    void this.#open(places, epoch);
+  }
+
+  async revoke(places: readonly Place[]): Promise<void> {
+    const held = this.#take(places);
+    const lost = this.#lost.signal;
+    const whenLost = new Promise<void>(resolve => lost.addEventListener("abort", () => resolve()));
+    for (const { lane } of held) lane.drain();
+    const handlers = held.map(({ lane }) => this.#sinkOf(lane).revoke(lane, revokeBudgetMs));
+    await Promise.race([Promise.all(handlers), whenLost]);
+    await Promise.race([this.#commitRunning, whenLost]);
+    if (lost.aborted) return;
+    const last = this.#closeLanes(held);
+    if (last.length > 0) await Promise.race([this.#commitLast(last, this.#clock.now() + leaveTimeoutMs), whenLost]);
+  }
+
+  lose(places: readonly Place[]): void {
+    this.#lost.abort();
+    this.#lost = new AbortController();
+    for (const { lane } of this.#take(places)) {
+      this.#held.delete(lane.name);
+      lane.lose();
+    }
+  }
+
+  failed(error: Error): void {
+    if (this.#started === undefined) this.#sink.failed(error);
+    else this.#started.reject(error);
+    this.#started = undefined;
+  }
+
+  // Of the fetcher.
+
+  truncated(target: FetchTarget, offset: number): void {
+    const held = this.#held.get(nameOf(target));
+    if (held?.target !== target) return;
+    held.lane.lose();
+    this.#openLane({ topic: target.topic, partition: target.partition, offset, metadata: undefined });
+  }
+
+  // Of lanes.
+
+  changed(): void {
+    if (this.#isClosing || this.#commitTimer !== undefined) return;
+    this.#armCommit(this.#parts.commitEveryMs);
+  }
+
+  commitSoon(): void {
+    if (this.#commitIsWanted || this.#isClosing) return;
+    this.#commitIsWanted = true;
+    outsideContext(() =>
+      this.#clock.endOfTurn(() => {
+        if (this.#commitRunning === undefined) this.#commit();
+      }),
+    );
+  }
+
+  wants(): void {
+    this.#gate.release();
+    this.#fetcher.wake();
+  }
+
+  // Opening and giving away.
+
+  async #open(places: readonly Place[], epoch: number): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const mine = () => places.filter(place => this.#opening.get(nameOf(place)) === epoch);
+        const points = await startingPoints(this.#parts, this.#member, mine(), place => this.#fromOf(place));
+        const wanted = new Set(mine().map(nameOf));
+        for (const point of points) if (wanted.has(nameOf(point))) this.#openLane(point);
+        for (const name of wanted) this.#opening.delete(name);
+        if (this.#held.size === 0) this.#hasStarted();
+        return;
+      } catch (error) {
+        if (error instanceof BrokerError) {
+          this.failed(error);
+          return;
+        }
+      }
+      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), this.#closed.signal);
+      if (this.#closed.signal.aborted) return;
+    }
+  }
+
+  #fromOf({ topic }: Place): "beginning" | "now" {
+    return topic === this.#retryTopic ? "beginning" : this.#demand.from;
+  }
+
+  #openLane({ topic, partition, offset, metadata }: StartingPoint): void {
+    const isRetry = topic === this.#retryTopic;
+    const sink = isRetry ? this.#gate : this.#sink;
+    const epoch = ++this.#epoch;
+    const committed = { offset, metadata };
+    const lane = new LogLane({ topic, partition, epoch, committed, clock: this.#clock, sink, host: this });
+    const target = isRetry ? this.#gate.target(lane) : lane;
+    this.#held.set(lane.name, { lane, target });
+    sink.opened(lane);
+    if (this.#isStopped) lane.drain();
+    else this.#fetcher.add(target, isRetry ? retriedAt : recordAt);
+    // Makes durable that somebody is at work, before anything begins.
+    this.commitSoon();
+  }
+
+  #sinkOf(lane: LogLane): RecordSink {
+    return lane.topic === this.#retryTopic ? this.#gate : this.#sink;
+  }
+
+  /** Takes lanes out of the flow, and what was about to come. */
+  #take(places: readonly Place[]): readonly Held[] {
+    const taken: Held[] = [];
+    for (const place of places) {
+      const name = nameOf(place);
+      this.#opening.delete(name);
+      const held = this.#held.get(name);
+      if (held === undefined) continue;
+      taken.push(held);
+      this.#fetcher.remove(held.target);
+    }
+    return taken;
+  }
+
+  #closeLanes(held: readonly Held[]): readonly LaneCommit[] {
+    const last: LaneCommit[] = [];
+    for (const { lane } of held) {
+      const commit = lane.close();
+      if (commit !== undefined) last.push(commit);
+      if (this.#held.get(lane.name)?.lane === lane) this.#held.delete(lane.name);
+    }
+    return last;
+  }
+
+  #hasStarted(): void {
+    this.#started?.resolve();
+    this.#started = undefined;
+  }
+
+  // Committing.
+
+  #armCommit(delayMs: number): void {
+    this.#commitTimer?.cancel();
+    this.#commitTimer = outsideContext(() => this.#clock.after(delayMs, () => this.#commit()));
+  }
+
+  #commit(): void {
+    this.#commitTimer?.cancel();
+    this.#commitTimer = undefined;
+    if (this.#commitRunning !== undefined) return;
+    this.#commitIsWanted = false;
+    const commits: LaneCommit[] = [];
+    for (const { lane } of this.#held.values()) {
+      const commit = lane.takeCommit();
+      if (commit !== undefined) commits.push(commit);
+    }
+    if (commits.length === 0) return;
+    this.#commitRunning = this.#write(commits).finally(() => {
+      this.#commitRunning = undefined;
+      if (this.#commitIsWanted && !this.#isClosing) this.#commit();
+    });
+  }
+
+  async #write(commits: readonly LaneCommit[]): Promise<void> {
+    const errors = await this.#ask(commits);
+    let failed = 0;
+    for (const [index, commit] of commits.entries()) {
+      if (errors[index] === code.none) commit.lane.committed(commit);
+      else {
+        failed++;
+        commit.lane.commitFailed(commit);
+      }
+    }
+    if (failed === 0) {
+      this.#commitFailures = 0;
+      this.#hasStarted();
+    } else if (!this.#isClosing) {
+      this.#commitIsWanted = false;
+      this.#armCommit(this.#parts.cluster.pauseMs(++this.#commitFailures));
+    }
+  }
+
+  /** The last commit of lanes, repeated while that makes sense. @returns whether it is durable, or cannot be any more */
+  async #commitLast(commits: readonly LaneCommit[], untilMs: number): Promise<boolean> {
+    const lost = this.#lost.signal;
+    let left = commits;
+    for (let attempt = 1; ; attempt++) {
+      const errors = await this.#ask(left);
+      left = left.filter((_, index) => isWorthRepeating(errors[index]));
+      if (left.length === 0) return true;
+      if (this.#clock.now() > untilMs || lost.aborted) return false;
+      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), lost);
+    }
+  }
+
+  /** Error codes by commit; `undefined` where there was no answer. */
+  async #ask(commits: readonly LaneCommit[]): Promise<readonly (number | undefined)[]> {
+    const offsets = commits.map(({ lane, offset, metadata }): OffsetToCommit => {
+      const { topic, partition } = lane;
+      // The part before the semicolon says how far handlers may have come, the rest counts attempts.
+      return { topic, partition, offset, metadata: this.#metadataIsShort ? metadata.replace(/;.*/s, "") : metadata };
+    });
+    let answers: readonly CommitAnswer[];
+    try {
+      answers = await this.#member.commit(offsets);
+    } catch {
+      return [];
+    }
+    const errors = new Map(answers.map(answer => [nameOf(answer), answer.error]));
+    for (const error of new Set(errors.values())) this.#refused(error);
+    return commits.map(({ lane }) => errors.get(lane.name));
+  }
+
+  #refused(error: number): void {
+    if (error === code.none) return;
+    if (error === code.offsetMetadataTooLarge) this.#metadataIsShort = true;
+    else if (isNotAuthorized(error)) {
+      const text = `kafka: group ${this.#demand.group} may not commit: ${codeText(error)}; allow READ on the group and on its topics for the user of the URL`;
+      this.failed(new BrokerError(text));
+    } else this.#member.refused(error);
+  }
+}
+
+/** Not when the partition belongs to somebody else by now. */
+function isWorthRepeating(error: number | undefined): boolean {
+  return (
+    error !== code.none &&
+    error !== code.unknownMemberId &&
+    error !== code.illegalGeneration &&
+    error !== code.fencedInstanceId &&
+    error !== code.fencedMemberEpoch
+  );
+}
+
+function nameOf({ topic, partition }: Place): string {
+  return `${topic}/${partition}`;
+}
