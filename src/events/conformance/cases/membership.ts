@@ -220,12 +220,7 @@ export const membershipCases: readonly BrokerCase[] = [
       if (broker.capabilities.order === "none") {
         await assert.rejects(scene.subscribe(broker, scene.journal(), undefined, { order: "key" }), BrokerError);
       }
-      if (broker.name !== "kafka") {
-        await assert.rejects(
-          scene.subscribe(broker, scene.journal(), undefined, { kafka: { protocol: "classic" } }),
-          /only for kafka/,
-        );
-      }
+      await assert.rejects(scene.subscribe(broker, scene.journal(), undefined, { concurrency: 0 }), BrokerError);
     },
   },
   {
