@@ -70,6 +70,13 @@ module.exports = {
       to: { path: "^src/events/brokers/", pathNot: "^src/events/brokers/$1/" },
     },
     {
+      name: "amqplib-apart",
+      comment: "amqplib opens sockets and has timers of its own: one file knows it, behind the port of amqp.ts",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/events/brokers/rabbitmq/amqplib-client[.]ts$", testFile] },
+      to: { path: "^node_modules/amqplib/" },
+    },
+    {
       name: "protocols-apart",
       comment: "protocols of calls/rpc never import each other",
       severity: "error",

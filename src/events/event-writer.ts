@@ -111,12 +111,12 @@ export class EventWriter {
 const slabBytes = 65_536;
 const slabTextBytesMax = 4_096;
 
-function checkedKey(key: string): string {
+export function checkedKey(key: string): string {
   if (typeof key === "string" && key !== "" && key.length <= keyCharsMax) return key;
   throw refused(`key must be a text of 1 to ${keyCharsMax} characters; leave it out for an event without order`);
 }
 
-function checkedId(id: string): string {
+export function checkedId(id: string): string {
   if (typeof id === "string" && id !== "" && id.length <= 255) return id;
   throw refused("id must be a text of 1 to 255 characters");
 }
@@ -129,7 +129,7 @@ function checkedTime(name: string, ms: number): number {
   throw refused(`${name} is ${String(ms)}; it must be milliseconds since 1970-01-01 UTC`);
 }
 
-function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+export function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const checked: Record<string, string> = {};
   let chars = 0;
   for (const [name, value] of Object.entries(headers)) {
@@ -148,6 +148,6 @@ function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Rec
   return checked;
 }
 
-function refused(problem: string): PublishError {
+export function refused(problem: string): PublishError {
   return new PublishError(`publish: ${problem}`, false);
 }

@@ -3,14 +3,14 @@
  * 300 bytes each with headers. Prints resident memory after each tenth: it must not grow with
  * what was read.
  *
- *     node --conditions=trunkline-source bench/events/kafka-backlog.ts [events]
+ *     node --conditions=trunkline-source bench/kafka-backlog.ts [events]
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
-import { ledger } from "../../src/events/conformance/ledger.ts";
-import { connectBroker, on } from "../../src/events/index.ts";
-import { startKafka } from "../../test/servers/index.ts";
+import { ledger } from "../src/events/conformance/ledger.ts";
+import { connectBroker, on } from "../src/events/index.ts";
+import { startKafka } from "../test/servers/index.ts";
 
 const [events = 1_000_000, url, topic] = [Number(process.argv[2] ?? 1_000_000), process.argv[3], process.argv[4]];
 const say = (line: string) => process.stdout.write(`${line}\n`);
