@@ -29,14 +29,14 @@ export function published<D extends DescMessage>(schema: D, event: MessageInitSh
 }
 
 /**
- * A test of a process, without a broker or a database: what is `given` has happened, `when` something comes, `then` this
+ * A test of a process, without a broker or a database: what is `given` has happened, `when` something comes, `expect` this
  * follows. A scenario is a value: each step makes a new one, so that several can go on from the same.
  *
  * ```ts
  * given(shipping, "order-1")
  *   .event(OrderPlacedSchema, { orderId: "order-1" })
  *   .whenTimeout("payment")
- *   .then({ publishes: [published(OrderCancelledSchema, { orderId: "order-1" })], isCompleted: true });
+ *   .expect({ publishes: [published(OrderCancelledSchema, { orderId: "order-1" })], isCompleted: true });
  * ```
  */
 export function given<State, Events extends readonly ProcessEvent[], Timeout extends string>(
@@ -109,9 +109,9 @@ class Scenario<State, Events extends readonly ProcessEvent[], Timeout extends st
   }
 
   /** Holds the last step against what is expected. @throws AssertionError */
-  then(expected: Expectation<State, Timeout>): Scenario<State, Events, Timeout> {
+  expect(expected: Expectation<State, Timeout>): Scenario<State, Events, Timeout> {
     const last = this.#last;
-    if (last === undefined) assert.fail("then: nothing has come yet; use when or whenTimeout before");
+    if (last === undefined) assert.fail("expect: nothing has come yet; use when or whenTimeout before");
     const done = last.kind === "passed-over" ? `passed over: ${last.reason}` : last.kind;
     if (expected.passedOver !== undefined) assert.equal(done, `passed over: ${expected.passedOver}`);
     else if (expected.notFound !== undefined) {

@@ -20,7 +20,7 @@ const paying = placed.event(ReservedSchema, order);
 test("an event that starts the process makes an instance, publishes and starts a time-out", () => {
   given(fulfilment)
     .when(PlacedSchema, { ...order, number: 7 })
-    .then({
+    .expect({
       publishes: [published(ReserveSchema, order)],
       timeouts: { stock: 60_000 },
       state: { orderId: "1", status: "reserving", seen: [7] },
@@ -29,17 +29,17 @@ test("an event that starts the process makes an instance, publishes and starts a
 });
 
 test("events without an instance follow their policies", () => {
-  given(fulfilment).when(ReservedSchema, order).then({ notFound: "retry" });
-  given(fulfilment).when(PaidSchema, order).then({ notFound: "dead-letter" });
-  given(fulfilment).when(TouchedSchema, order).then({ passedOver: "not_found" });
+  given(fulfilment).when(ReservedSchema, order).expect({ notFound: "retry" });
+  given(fulfilment).when(PaidSchema, order).expect({ notFound: "dead-letter" });
+  given(fulfilment).when(TouchedSchema, order).expect({ passedOver: "not_found" });
 });
 
 test("a time-out runs on while other events come, and is gone when it was stopped", () => {
   placed
     .passed(10_000)
     .event(PlacedSchema, order)
-    .then({ timeouts: { stock: 50_000 } });
-  paying.then({ timeouts: { payment: 600_000 }, publishes: [] });
+    .expect({ timeouts: { stock: 50_000 } });
+  paying.expect({ timeouts: { payment: 600_000 }, publishes: [] });
   assert.throws(() => paying.whenTimeout("stock"), /the time-out stock does not run/);
 });
 
@@ -47,24 +47,26 @@ test("a time-out that is started again begins anew", () => {
   placed
     .passed(59_000)
     .event(TouchedSchema, order)
-    .then({ timeouts: { stock: 60_000 } });
+    .expect({ timeouts: { stock: 60_000 } });
 });
 
 test("a payment that does not come gives back what was reserved, and the process is over", () => {
-  paying.whenTimeout("payment").then({ publishes: [published(ReleaseSchema, order)], timeouts: {}, isCompleted: true });
-  paying.whenTimeout("payment").when(PaidSchema, order).then({ passedOver: "completed", publishes: [] });
-  paying.when(PaidSchema, order).then({ publishes: [published(ShipSchema, order)], timeouts: {}, isCompleted: true });
+  paying
+    .whenTimeout("payment")
+    .expect({ publishes: [published(ReleaseSchema, order)], timeouts: {}, isCompleted: true });
+  paying.whenTimeout("payment").when(PaidSchema, order).expect({ passedOver: "completed", publishes: [] });
+  paying.when(PaidSchema, order).expect({ publishes: [published(ShipSchema, order)], timeouts: {}, isCompleted: true });
 });
 
 test("a scenario tells what was published instead", () => {
-  assert.throws(() => paying.when(PaidSchema, order).then({ publishes: [] }), /what is published/);
+  assert.throws(() => paying.when(PaidSchema, order).expect({ publishes: [] }), /what is published/);
   assert.throws(
-    () => paying.when(PaidSchema, order).then({ publishes: [published(ShipSchema, { orderId: "2" })] }),
+    () => paying.when(PaidSchema, order).expect({ publishes: [published(ShipSchema, { orderId: "2" })] }),
     /what is published/,
   );
   assert.throws(() => given(fulfilment, "2").event(PlacedSchema, order), /another instance/);
   assert.throws(
-    () => given(fulfilment).state({ orderId: "1", status: "paying", seen: [] }).then({}),
+    () => given(fulfilment).state({ orderId: "1", status: "paying", seen: [] }).expect({}),
     /nothing has come/,
   );
 });
