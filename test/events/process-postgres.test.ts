@@ -28,12 +28,13 @@ describe("process managers in PostgreSQL", { skip: skipWithoutOwn("postgres") },
     const eventsMax = 40;
     const deliver = async (number: number, copy: number) => {
       const handler = managers[copy % 2]?.handlers[number === 0 ? 0 : 3];
+      assert.ok(handler);
       const schema = number === 0 ? PlacedSchema : TouchedSchema;
       const delivery = { id: `e${number}`, source: "/t", type: "t" } as Delivery;
       // As the broker does it: an event whose handler throws comes again.
       for (let attempt = 0; attempt < 100; attempt++) {
         try {
-          await (handler?.handle as Handle<object>)(create(schema, { orderId: "1", number }), delivery);
+          await (handler.handle as Handle<object>)(create(schema, { orderId: "1", number }), delivery);
           return;
         } catch (error) {
           assert.equal((error as Error).name, "Conflict");
