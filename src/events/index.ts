@@ -45,6 +45,33 @@ export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
 export { type Delivery, type EventHandler, type Handle, on } from "./handler.ts";
 export { type Inbox, type InboxOptions, inbox } from "./inbox/index.ts";
 export { type Outbox, type OutboxCounts, type OutboxEvent, type OutboxOptions, outbox } from "./outbox/index.ts";
+export {
+  continuedBy,
+  defineProcess,
+  type Effect,
+  type Effects,
+  type Instance,
+  type NotFoundPolicy,
+  type PassedOver,
+  type Process,
+  type ProcessChanged,
+  type ProcessCleanUpFailed,
+  type ProcessConflicted,
+  type ProcessEvent,
+  type ProcessEventOptions,
+  type ProcessInput,
+  type ProcessManager,
+  type ProcessManagerEvent,
+  type ProcessManagerOptions,
+  type ProcessOptions,
+  type ProcessPassedOver,
+  type ProcessPublishOptions,
+  processManager,
+  type RunningTimeout,
+  type StateOptions,
+  startedBy,
+  type TimeoutEvent,
+} from "./process-manager/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
 export type {
   EventDeadLettered,

@@ -1,4 +1,11 @@
-/** `trunkline/testing`: virtual time and networks inside the process, for tests of services. */
+/** `trunkline/testing`: virtual time and networks inside the process, for tests of services; scenarios of process managers. */
+export {
+  type Expectation,
+  type ExpectedEvent,
+  given,
+  published,
+  type Scenario,
+} from "../events/process-manager/index.ts";
 export {
   type ByteStreamPair,
   byteStreamPair,
