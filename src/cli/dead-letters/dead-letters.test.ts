@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { eventsModule, jsonLines, VirtualBroker } from "../virtual-broker.fixture.ts";
+import { eventsModule, jsonLines, VirtualBroker } from "../../../test/cli/virtual-broker.ts";
 
 /** Orders whose events the group `stock` has given up, in this order; the first three are of one key. */
 async function withDead(t: TestContext, orderIds: readonly string[] = ["7", "7", "7", "8", "9"]) {

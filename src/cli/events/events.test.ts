@@ -5,8 +5,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { eventsModule, jsonLines, VirtualBroker } from "../../../test/cli/virtual-broker.ts";
 import { run } from "../recorded-terminal.fixture.ts";
-import { eventsModule, jsonLines, VirtualBroker } from "../virtual-broker.fixture.ts";
 
 const root = process.cwd();
 const contract = ["--contract", eventsModule];

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { OrderCancelledSchema, OrderCreatedSchema } from "../../examples/shop/src/gen/order/events_pb.ts";
-import { on } from "../events/handler.ts";
-import { type Broker, connectBroker, Discard, type Subscription } from "../events/index.ts";
-import { systemPlatform } from "../platform/index.ts";
-import { type VirtualPlatform, virtualPlatform } from "../platform/virtual/index.ts";
-import type { Terminal } from "./command.ts";
-import { type Recorded, run } from "./recorded-terminal.fixture.ts";
+import type { Terminal } from "../../src/cli/command.ts";
+import { type Recorded, run } from "../../src/cli/recorded-terminal.fixture.ts";
+import { on } from "../../src/events/handler.ts";
+import { type Broker, connectBroker, Discard, type Subscription } from "../../src/events/index.ts";
+import { systemPlatform } from "../../src/platform/index.ts";
+import { type VirtualPlatform, virtualPlatform } from "../../src/platform/virtual/index.ts";
 
 export const eventsModule = "examples/shop/src/gen/order/events_pb.ts";
 
