@@ -17,13 +17,15 @@ const handled = ({ id }: NumberedEvent): HistoryEntry => ({ what: "handled", gro
 const published = (one: NumberedEvent) => [attempted(one), confirmed(one)];
 const seen = (one: NumberedEvent) => [delivered(one), handled(one)];
 
-function historyOf(...entries: readonly (HistoryEntry | readonly HistoryEntry[])[]): History {
+type Entries = readonly (HistoryEntry | readonly HistoryEntry[])[];
+
+function historyOf(...entries: Entries): History {
   const history = new History([group]);
-  for (const entry of entries.flat()) history.add(entry);
+  for (const entry of entries.flat() as HistoryEntry[]) history.add(entry);
   return history;
 }
 
-const verdict = (...entries: Parameters<typeof historyOf>) => {
+const verdict = (...entries: Entries) => {
   const { lost, phantom, reordered, duplicates } = historyOf(...entries).judge(group);
   const ids = (events: readonly NumberedEvent[]) => events.map(({ id }) => id);
   return { lost: ids(lost), phantom: ids(phantom), reordered: ids(reordered), duplicates };
