@@ -102,7 +102,7 @@ class DrivenBroker implements Broker {
     options?.signal?.throwIfAborted();
     this.#refuseClosed();
     this.#catalog.learn(compileEvent(schema).desc.file);
-    const all = new PublishAll(this.#publisher, this.#topics);
+    const all = new PublishAll(this.#publisher, this.#topics, options?.signal !== undefined);
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
   }
 

@@ -18,10 +18,10 @@ export class TopicGate {
     this.#publisher = publisher;
   }
 
-  add(record: EventRecord, listener: PublishListener): PendingRecord {
+  add(record: EventRecord, listener: PublishListener, index = 0): PendingRecord {
     const topic = this.#topics.get(record.topic);
-    if (topic === "ready") return this.#publisher.add(record, listener);
-    const pending = new PendingRecord(record, listener);
+    if (topic === "ready") return this.#publisher.add(record, listener, index);
+    const pending = new PendingRecord(record, listener, index);
     if (topic === undefined) this.#prepare(record.topic, [pending]);
     else topic.push(pending);
     return pending;

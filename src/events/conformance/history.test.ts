@@ -17,11 +17,11 @@ const handled = ({ id }: NumberedEvent): HistoryEntry => ({ what: "handled", gro
 const published = (one: NumberedEvent) => [attempted(one), confirmed(one)];
 const seen = (one: NumberedEvent) => [delivered(one), handled(one)];
 
-type Entries = readonly (HistoryEntry | readonly HistoryEntry[])[];
+type Entries = (HistoryEntry | HistoryEntry[])[];
 
 function historyOf(...entries: Entries): History {
   const history = new History([group]);
-  for (const entry of entries.flat() as HistoryEntry[]) history.add(entry);
+  for (const entry of entries.flat()) history.add(entry);
   return history;
 }
 

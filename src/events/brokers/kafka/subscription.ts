@@ -9,7 +9,7 @@ import { code, codeText, isNotAuthorized } from "./error-codes.ts";
 import { Fetcher, type FetcherHost } from "./fetcher.ts";
 import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
 import type { DeadLetters } from "./letters.ts";
-import { leaveTimeoutMs, revokeBudgetMs } from "./limits.ts";
+import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
 import type { FetchTarget } from "./partition-reader.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
@@ -86,9 +86,24 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   /** Resolves when the group has its first partitions and their places are committed. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#started = { resolve, reject };
+      const timer = outsideContext(() =>
+        this.#clock.after(startTimeoutMs, () => this.failed(this.#neverStarted()), true),
+      );
+      const settled = (then: () => void) => {
+        timer.cancel();
+        then();
+      };
+      this.#started = { resolve: () => settled(resolve), reject: error => settled(() => reject(error)) };
       this.#member.start();
     });
+  }
+
+  #neverStarted(): BrokerError {
+    const { failure } = this.#parts.cluster;
+    const why = failure === undefined ? "its coordinator has let nobody in" : failure.message;
+    return new BrokerError(
+      `kafka: group ${this.#demand.group} could not be joined within ${startTimeoutMs / 1_000} s: ${why}; look at the state of the group (kafka-consumer-groups --describe --state --group ${this.#demand.group})`,
+    );
   }
 
   async retryLater(record: LogRecord, delayMs: number, history: AttemptHistory): Promise<void> {
@@ -135,7 +150,6 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   // Of the membership.
 
   assign(places: readonly Place[]): void {
-    this.#lost = new AbortController();
     this.#fetcher.renew();
     const epoch = ++this.#epoch;
     for (const place of places) this.#opening.set(nameOf(place), epoch);
@@ -157,6 +171,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
 
   lose(places: readonly Place[]): void {
     this.#lost.abort();
+    this.#lost = new AbortController();
     for (const { lane } of this.#take(places)) {
       this.#held.delete(lane.name);
       lane.lose();
@@ -320,13 +335,14 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
 
   /** The last commit of lanes, repeated while that makes sense. @returns whether it is durable, or cannot be any more */
   async #commitLast(commits: readonly LaneCommit[], untilMs: number): Promise<boolean> {
+    const lost = this.#lost.signal;
     let left = commits;
     for (let attempt = 1; ; attempt++) {
       const errors = await this.#ask(left);
       left = left.filter((_, index) => isWorthRepeating(errors[index]));
       if (left.length === 0) return true;
-      if (this.#clock.now() > untilMs || this.#lost.signal.aborted) return false;
-      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), this.#lost.signal);
+      if (this.#clock.now() > untilMs || lost.aborted) return false;
+      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), lost);
     }
   }
 
@@ -365,7 +381,6 @@ function isWorthRepeating(error: number | undefined): boolean {
     error !== code.unknownMemberId &&
     error !== code.illegalGeneration &&
     error !== code.fencedInstanceId &&
-    error !== code.staleMemberEpoch &&
     error !== code.fencedMemberEpoch
   );
 }
