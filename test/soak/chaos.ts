@@ -25,6 +25,8 @@ const pausedMsMin = 1_000;
 const pausedMsMax = 15_000;
 const silentMsMax = 8_000;
 const downMsMax = 5_000;
+/** While a broker is away nothing else can be learnt; there has to be time between. */
+const serverEveryMs = 40_000;
 
 const between = (random: Random, min: number, max: number) => min + random.below(max - min + 1);
 const pick = <T>(random: Random, all: readonly T[]): T => all[random.below(all.length)] as T;
@@ -126,7 +128,7 @@ const ofProxies: readonly Trouble[] = [
 
 const ofServers: readonly Trouble[] = [
   {
-    weight: 1,
+    weight: 3,
     async begin({ carrier: { server } }, random, signal) {
       const ms = between(random, 0, downMsMax);
       await server?.kill();
@@ -136,7 +138,7 @@ const ofServers: readonly Trouble[] = [
     },
   },
   {
-    weight: 1,
+    weight: 3,
     async begin({ carrier: { server } }, random, signal) {
       const ms = between(random, pausedMsMin, silentMsMax);
       server?.pause();
@@ -155,6 +157,8 @@ export class Chaos {
   readonly #isOver = new AbortController();
   readonly #underWay = new Set<Promise<void>>();
   #isServerTroubled = false;
+  /** When the last trouble of the broker itself was over. */
+  #serverWellMs = performance.now();
   #running: Promise<void> = Promise.resolve();
   /** Troubles so far. */
   count = 0;
@@ -183,14 +187,18 @@ export class Chaos {
       await wait(between(this.#random, everyMsMin, everyMsMax), signal);
       if (signal.aborted) return;
       // One at a time of those that would undo each other.
-      const isFree = server !== undefined && !this.#isServerTroubled;
+      const isWell = !this.#isServerTroubled && performance.now() - this.#serverWellMs > serverEveryMs;
+      const isFree = server !== undefined && isWell;
       const trouble = this.#choose([...always, ...(proxy ? ofProxies : []), ...(isFree ? ofServers : [])]);
       const isOfServer = ofServers.includes(trouble);
       if (isOfServer) this.#isServerTroubled = true;
       this.count++;
       const doing = trouble.begin(this.#victims, this.#random, signal).then(what => {
         this.#underWay.delete(doing);
-        if (isOfServer) this.#isServerTroubled = false;
+        if (isOfServer) {
+          this.#isServerTroubled = false;
+          this.#serverWellMs = performance.now();
+        }
         this.#tell(what);
       });
       this.#underWay.add(doing);
