@@ -34,8 +34,8 @@ export async function withBroker(
   ]);
   const known = [BrokerError, PublishError, CodecError, ContractError];
   try {
-    await using broker = await connectBroker(url, { ...options, platform: terminal.platform });
-    await use(broker);
+    const broker = await connectBroker(url, { ...options, platform: terminal.platform });
+    await use(broker).finally(() => broker.close());
   } catch (cause) {
     if (!known.some(kind => cause instanceof kind)) throw cause;
     throw new CommandError(printable((cause as Error).message), { cause });

@@ -18,7 +18,7 @@ export class Pace {
   async next(): Promise<void> {
     const waitMs = this.#nextMs - this.#clock.now();
     if (waitMs > 0) await this.#wait(waitMs);
-    this.#nextMs = Math.max(this.#nextMs + this.#everyMs, this.#clock.now());
+    this.#nextMs = Math.max(this.#nextMs, this.#clock.now()) + this.#everyMs;
   }
 
   #wait(ms: number): Promise<void> {

@@ -92,7 +92,12 @@ export class PublishAll implements PublishListener {
 
   async #room(): Promise<void> {
     if (this.#onTheWay >= publishAllWindow) await this.#fewerThan(publishAllWindow / 2);
-    if (!this.#isGivenUp) await this.#publisher.room();
+    if (this.#isGivenUp) return;
+    await new Promise<void>(resolve => {
+      this.#wake = resolve;
+      void this.#publisher.room().then(resolve);
+    });
+    this.#wake = undefined;
   }
 
   #fewerThan(count: number): Promise<void> {

@@ -160,6 +160,37 @@ describe("Kafka", { skip: skipWithoutOwn("kafka") }, () => {
     await broker.close();
   });
 
+  test("a static member that restarts has its partitions again, and nobody else is disturbed", async () => {
+    const [topic, group] = [uniqueName("orders"), uniqueName("billing")];
+    const specific = (staticMemberId: string) => ({ sessionTimeoutMs: 20_000, staticMemberId });
+    const drivers = [await driverOf(), await driverOf()] as const;
+    const [first, second] = drivers;
+    await first.prepare([topic]);
+    const one = (await member(first, { topics: [topic], group, specific: specific("one") })).settleAll();
+    const two = (await member(second, { topics: [topic], group, specific: specific("two") })).settleAll();
+    const lanesOf = (sink: typeof one) => [...sink.lanes].map(({ name }) => name).toSorted();
+    await eventually(
+      () => one.lanes.size > 0 && two.lanes.size > 0 && one.revoked.length > 0,
+      "both to have their share",
+    );
+    const [before, undisturbed, revocations] = [lanesOf(one), lanesOf(two), two.revoked.length];
+    await first.close();
+    const again = await driverOf();
+    const back = (await member(again, { topics: [topic], group, specific: specific("one") })).settleAll();
+    await eventually(() => back.lanes.size === before.length, "its partitions");
+    assert.deepEqual(lanesOf(back), before);
+    await pause(1_500);
+    assert.deepEqual(lanesOf(two), undisturbed);
+    assert.equal(two.revoked.length, revocations);
+    // A second process of the same name takes its place; the former ends with a reason.
+    const thief = await driverOf();
+    const stolen = (await member(thief, { topics: [topic], group, specific: specific("one") })).settleAll();
+    await eventually(() => back.failures.length > 0, "the fenced member to fail");
+    assert.match(String(back.failures[0]), /same kafka\.staticMemberId/);
+    await stolen.subscription.close();
+    for (const driver of [again, thief, second]) await driver.close();
+  });
+
   test("TLS with SCRAM works, and each thing that is wrong about it is said", async () => {
     await using broker = await connectBroker(withCa(kafka.tlsUrl), { createTopics: true });
     const { PlacedSchema } = ledger(uniqueName("orders"));

@@ -38,7 +38,7 @@ async function runDiscard(input: CommandInput, terminal: Terminal): Promise<void
     let count = 0;
     try {
       for await (const letter of broker.deadLetters(filter)) {
-        if (letter.diedAtMs > startedMs) continue;
+        if (letter.diedAtMs >= startedMs) continue;
         missing.found(letter);
         if (terminal.signal.aborted) break;
         if (!isDryRun) await letter.discard();
@@ -66,7 +66,7 @@ async function confirm(
 ): Promise<void> {
   let count = 0;
   for await (const letter of broker.deadLetters(filter)) {
-    if (letter.diedAtMs > startedMs) continue;
+    if (letter.diedAtMs >= startedMs) continue;
     count++;
     if (count <= 5) error(`${letterLine(letter)}\n`);
   }

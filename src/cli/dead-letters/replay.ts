@@ -62,7 +62,7 @@ async function runReplay(input: CommandInput, terminal: Terminal): Promise<void>
     try {
       for await (const letter of broker.deadLetters(filter)) {
         // What was replayed and died again would come round for ever.
-        if (letter.diedAtMs > startedMs) continue;
+        if (letter.diedAtMs >= startedMs) continue;
         missing.found(letter);
         await pace.next();
         if (signal.aborted) break;

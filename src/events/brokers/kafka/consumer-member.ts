@@ -21,6 +21,10 @@ import {
 /** What a heartbeat says instead of an epoch: goodbye, or (static members) back soon. */
 const leaves = -1;
 const leavesForNow = -2;
+/** A changed list of partitions is said so soon. */
+const urgentMs = 5;
+/** A refusal that nobody understands is not the last word at once. */
+const refusedMax = 5;
 
 /** A member by the consumer protocol: one request, the heartbeat, says and learns everything. */
 export class ConsumerProtocolMember implements Member {
@@ -34,6 +38,8 @@ export class ConsumerProtocolMember implements Member {
   #timer: Timer | undefined;
   #isBeating = false;
   #hasJoined = false;
+  /** The host has heard of a first assignment, which may be empty. */
+  #hasAssigned = false;
   #isEnded = false;
   #failures = 0;
   #heartbeatMs = heartbeatMsMax;
@@ -155,8 +161,6 @@ export class ConsumerProtocolMember implements Member {
     });
   }
 
-  #hasAssigned = false;
-
   #refusedBeat({ error, message }: ConsumerHeartbeatAnswer): number {
     this.#membership.unanswered();
     switch (error) {
@@ -164,8 +168,10 @@ export class ConsumerProtocolMember implements Member {
       case code.unknownMemberId:
         this.#lose();
         return 0;
-      case code.fencedInstanceId:
       case code.unreleasedInstanceId:
+        // The process before has crashed, and its session has not ended yet.
+        return this.#cluster.pauseMs(++this.#failures);
+      case code.fencedInstanceId:
         this.#fail(
           new BrokerError(
             `kafka: another member of group ${JSON.stringify(this.#options.group)} has the same kafka.staticMemberId; give each process its own`,
@@ -214,8 +220,3 @@ export class ConsumerProtocolMember implements Member {
     return places;
   }
 }
-
-/** A changed list of partitions is said so soon. */
-const urgentMs = 5;
-/** A refusal that nobody understands is not the last word at once. */
-const refusedMax = 5;

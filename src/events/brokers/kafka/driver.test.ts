@@ -312,6 +312,64 @@ describe("consuming from Kafka", () => {
     assert.deepEqual(sink.bodies().slice(3), ["1", "0"]);
   });
 
+  test("a topic that grows: what lies in the new partition is read from its beginning, also by a group that began at the end", async () => {
+    const { clock, cluster, connect } = scene();
+    cluster.topic("orders", 1);
+    const driver = connect();
+    await within(clock, driver.publish(numbered(3)));
+    const sink = (await within(clock, member(driver, { ...settings, from: "now" }))).settleAll();
+    await clock.advance(1_000);
+    assert.equal(sink.records_.length, 0);
+    cluster.grow("orders", 4);
+    // Written by somebody who knew of it first.
+    await within(clock, connect().publish(numbered(50, 10)));
+    await clock.advance(45_000);
+    assert.equal(sink.records_.length, 50);
+    assert.ok(new Set(sink.records_.map(({ partition }) => partition)).size > 1);
+    assert.deepEqual(sink.failures, []);
+  });
+
+  test("dead letters: listed in the order of deaths, edited, replayed with the id that they had, discarded", async () => {
+    const { clock, cluster, connect } = scene();
+    cluster.topic("orders", 1);
+    const driver = connect();
+    const sink = await within(clock, member(driver, settings));
+    await within(clock, driver.publish(numbered(3)));
+    await clock.advance(1_000);
+    const details = {
+      attempts: 8,
+      firstFailedAtMs: 3,
+      reason: "attempts" as const,
+      exception: "Error: no",
+      consumer: "/test",
+      contract: undefined,
+    };
+    for (const record of [...sink.records_]) {
+      await within(clock, sink.subscription.deadLetter(record, details));
+      sink.settle(record);
+    }
+    const list = () => within(clock, Array.fromAsync(driver.deadLetters.list({})));
+    const [a, b, c] = await list();
+    assert.ok(a !== undefined && b !== undefined && c !== undefined);
+    assert.deepEqual([a.place, b.place, c.place], ["orders/0@0", "orders/0@1", "orders/0@2"]);
+    assert.deepEqual([a.attempts, a.firstFailedAtMs, a.exception, a.reason], [8, 3, "Error: no", "attempts"]);
+    await within(clock, driver.deadLetters.edit(a, { key: "other", headers: { tenant: "x" } }));
+    await within(clock, driver.deadLetters.discard(b));
+    const [edited, last, ...more] = await list();
+    assert.deepEqual(more, []);
+    assert.deepEqual([edited?.key, edited?.attributes.headers?.["tenant"], last?.place], ["other", "x", "orders/0@2"]);
+    assert.ok(edited !== undefined);
+    await within(clock, driver.deadLetters.replay(edited));
+    await clock.advance(2_000);
+    const replayed = sink.records_.at(-1);
+    assert.equal(replayed?.topic, "orders");
+    assert.equal(replayed?.key, "other");
+    assert.equal(replayed?.fallbackId, "orders/0/0");
+    assert.deepEqual(replayed?.history, { attempts: 0, firstFailedAtMs: undefined });
+    await assert.rejects(within(clock, driver.deadLetters.replay(edited)), /not there any more/);
+    assert.equal((await list()).length, 1);
+  });
+
   test("members come, go and lose their connections: every record is settled, none is lost, commits never pass unsettled ones", async () => {
     const step = fc.constantFrom("join", "leave", "publish", "cut", "wait", "expel");
     await fc.assert(

@@ -103,6 +103,11 @@ export class FakeCluster implements KafkaClient {
     return made.partitions;
   }
 
+  grow(name: string, partitions: number): void {
+    const topic = this.topics.get(name);
+    while (topic !== undefined && topic.partitions.length < partitions) topic.partitions.push(new FakePartition());
+  }
+
   group(name: string): FakeGroup {
     let group = this.groups.get(name);
     if (group === undefined) {

@@ -13,6 +13,8 @@ export const firstContactMs = 10_000;
 export const callAgain = { jitter: "none", baseMs: 50, factor: 2, maxMs: 2_000 } as const;
 /** Metadata of a topic that is missing or has no leader is asked for at most so often. */
 export const metadataAgainMs = 100;
+/** Of a topic; Kafka itself becomes slow long before. */
+export const partitionsMax = 1_000_000;
 /** New partitions are noticed after so long. */
 export const metadataAgeMsMax = 30_000;
 

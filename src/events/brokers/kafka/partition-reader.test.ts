@@ -136,18 +136,19 @@ describe("what was fetched of a partition", () => {
       writer.add({ topic: "orders", key: "k", value: Buffer.from(body), headers: [], timestampMs: 1 }, 1e9);
       partition.append(writer.finish({ producerId: 1n, producerEpoch: 0, sequence: index }));
     }
-    const damaged = partition.batches[5]?.bytes;
+    const damaged = partition.batches[14]?.bytes;
     assert.ok(damaged !== undefined);
     const flip = () => {
       damaged[damaged.length - 1] = (damaged[damaged.length - 1] as number) ^ 1;
     };
     flip();
     const target = new Target();
+    target.room = 2;
     const failures: Error[] = [];
     const cluster = new Cluster(fake.channel(), [{ host: "b1", port: 9_092 }], platform);
     const fetcher = new Fetcher(fake, cluster, platform, { truncated() {}, failed: error => failures.push(error) });
     fetcher.add(target, recordAt);
-    await platform.clock.advance(160);
+    await platform.clock.advance(120);
     flip();
     await platform.clock.advance(5_000);
     assert.deepEqual(

@@ -33,11 +33,16 @@ export function outgoingCopy(
   const isForeign = attributes.id === undefined && attributes.source === undefined && attributes.type === undefined;
   const complete = { ...gaps, ...attributes, topic, key: record.key, body: record.body };
   for (const [name, value] of headersOf(complete, "ce_")) {
-    if (value === "" || (name === "ce_time" && attributes.timeMs === undefined)) continue;
+    if ((value === "" && isAttribute(name)) || (name === "ce_time" && attributes.timeMs === undefined)) continue;
     if (isForeign && (name === "ce_specversion" || name === "ce_subject")) continue;
     headers.push(name, value);
   }
   return { topic, key, value: record.body, headers, timestampMs };
+}
+
+/** An empty header of the publisher's own is one all the same. */
+function isAttribute(name: string): boolean {
+  return name.startsWith("ce_") || name === "content-type";
 }
 
 /** What a foreign record does not say stays unsaid: these are left out again. */

@@ -220,6 +220,7 @@ export const membershipCases: readonly BrokerCase[] = [
       if (broker.capabilities.order === "none") {
         await assert.rejects(scene.subscribe(broker, scene.journal(), undefined, { order: "key" }), BrokerError);
       }
+      await assert.rejects(scene.subscribe(broker, scene.journal(), undefined, { concurrency: 0 }), BrokerError);
       // So that a program chooses its broker by the URL alone.
       const foreign =
         broker.name === "kafka" ? { rabbitmq: { prefetch: 1 } } : { kafka: { protocol: "classic" as const } };
