@@ -55,7 +55,12 @@ function tell(text: string): void {
   process.stderr.write(`${new Date().toISOString()} ${process.pid} ${task.role}: ${text}\n`);
 }
 
-for (const event of ["SIGTERM", "disconnect"]) process.on(event, () => isStopping.abort());
+for (const event of ["SIGTERM", "disconnect"]) {
+  process.on(event, () => {
+    tell(`is to end (${event})`);
+    isStopping.abort();
+  });
+}
 
 const quiet: ReadonlySet<string> = new Set(["events.handled", "events.failed", "events.retried", "events.published"]);
 
@@ -97,6 +102,7 @@ async function produce(broker: Broker, { journal: path, producer, keys, perSecon
       .finally(() => inFlight.delete(sent));
     inFlight.add(sent);
   };
+  tell("works");
   process.send?.("ready");
   for (let due = 0; !isStopping.signal.aborted; due += (perSecond * tickMs) / 1_000) {
     for (; due >= 1; due--) {
@@ -130,12 +136,14 @@ async function consume(broker: Broker, { journal: path, group }: ConsumerTask): 
       journal.write({ what: "handled", group: group.name, id });
     }),
   );
+  tell("works");
   process.send?.("ready");
   const ended = subscription.ended.then(
     () => "the subscription has ended",
     (error: unknown) => `the subscription could not go on: ${String(error)}`,
   );
   const stopped = new Promise<undefined>(resolve => {
+    if (isStopping.signal.aborted) resolve(undefined);
     isStopping.signal.addEventListener("abort", () => resolve(undefined));
   });
   const why = await Promise.race([ended, stopped]);
