@@ -18,6 +18,7 @@ async function echo() {
   const clients: Socket[] = [];
   return {
     proxy,
+    port: (server.address() as AddressInfo).port,
     sockets,
     async open(): Promise<Socket> {
       const client = connect({ port: proxy.port, host: "127.0.0.1", allowHalfOpen: true });
@@ -54,6 +55,19 @@ describe("fault proxy", { timeout: 30_000 }, () => {
     const client = await target.open();
     client.end(pattern(1_000_000));
     assert.deepEqual(await read(client, Infinity), pattern(1_000_000));
+  });
+
+  test("resets connections until it is told its target", async () => {
+    await using target = await echo();
+    await using proxy = await FaultProxy.start();
+    const early = connect({ port: proxy.port, host: "127.0.0.1" });
+    const [error] = (await once(early, "error")) as [NodeJS.ErrnoException];
+    assert.equal(error.code, "ECONNRESET");
+    proxy.aim({ port: target.port });
+    const client = connect({ port: proxy.port, host: "127.0.0.1" });
+    client.end(pattern(100));
+    assert.deepEqual(await read(client, Infinity), pattern(100));
+    client.destroy();
   });
 
   test("a reset reaches both sides, an end comes as one", async () => {

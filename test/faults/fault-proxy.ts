@@ -68,7 +68,7 @@ const connectionsMax = 1_024;
  * ```
  */
 export class FaultProxy implements AsyncDisposable {
-  readonly #targetPort: number;
+  #targetPort: number | undefined;
   readonly #connections = new Set<ProxiedConnection>();
   readonly #server: Server;
   #faults: Faults = {};
@@ -76,14 +76,15 @@ export class FaultProxy implements AsyncDisposable {
   /** Connections since the start. */
   accepted = 0;
 
-  static async start(target: { readonly port: number }): Promise<FaultProxy> {
-    const proxy = new FaultProxy(target.port);
+  /** @param target on 127.0.0.1; without it, connections are reset until `aim` names one */
+  static async start(target?: { readonly port: number }): Promise<FaultProxy> {
+    const proxy = new FaultProxy();
+    if (target !== undefined) proxy.aim(target);
     await proxy.accept();
     return proxy;
   }
 
-  private constructor(targetPort: number) {
-    this.#targetPort = targetPort;
+  private constructor() {
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, client => this.#join(client));
     this.#server.maxConnections = connectionsMax;
   }
@@ -94,6 +95,11 @@ export class FaultProxy implements AsyncDisposable {
 
   get connections(): readonly ProxiedConnection[] {
     return [...this.#connections];
+  }
+
+  /** Where connections go from now on: for servers that have to know the proxy's port before they start. */
+  aim(target: { readonly port: number }): void {
+    this.#targetPort = target.port;
   }
 
   /** Changes what is named, for all connections and for those to come. */
@@ -141,6 +147,11 @@ export class FaultProxy implements AsyncDisposable {
 
   #join(client: Socket): void {
     this.accepted++;
+    if (this.#targetPort === undefined) {
+      client.on("error", () => {});
+      client.resetAndDestroy();
+      return;
+    }
     const target = connect({ port: this.#targetPort, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
     this.#connections.add(
       new ProxiedConnection(client, target, this.#faults, connection => this.#connections.delete(connection)),

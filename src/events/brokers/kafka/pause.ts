@@ -1,6 +1,6 @@
 import type { Clock } from "../../../platform/index.ts";
 
-/** Resolves after `delayMs`, or at once when `signal` is aborted. */
+/** Resolves after `delayMs`, or at once when `signal` is aborted. Somebody waits for what comes then: it keeps the process alive. */
 export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     if (signal?.aborted === true) {
@@ -12,7 +12,7 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
       signal?.removeEventListener("abort", end);
       resolve();
     };
-    const timer = clock.after(delayMs, end);
+    const timer = clock.after(delayMs, end, true);
     signal?.addEventListener("abort", end);
   });
 }
