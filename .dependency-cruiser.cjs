@@ -70,6 +70,13 @@ module.exports = {
       to: { path: "^src/events/brokers/", pathNot: "^src/events/brokers/$1/" },
     },
     {
+      name: "amqplib-apart",
+      comment: "amqplib opens sockets and has timers of its own: one file knows it, behind the port of amqp.ts",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/events/brokers/rabbitmq/amqplib-client[.]ts$", testFile] },
+      to: { path: "^node_modules/amqplib/" },
+    },
+    {
       name: "protocols-apart",
       comment: "protocols of calls/rpc never import each other",
       severity: "error",
@@ -82,6 +89,13 @@ module.exports = {
       severity: "error",
       from: { path: "^src/", pathNot: ["^src/calls/connect-es/", testFile] },
       to: { path: "^node_modules/@connectrpc/" },
+    },
+    {
+      name: "kafka-apart",
+      comment: "@platformatic/kafka is an optional peer: one file loads it, when a kafka: URL asks for it",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/events/brokers/kafka/client[.]ts$", testFile] },
+      to: { path: "^node_modules/@platformatic/" },
     },
     {
       name: "connect-es-by-its-export",

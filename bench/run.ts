@@ -18,8 +18,8 @@ const args = process.argv.slice(2);
 const options = parseOptions(args);
 const startedAt = new Date().toISOString();
 const resultFile = join(resultsFolder, "latest.json");
-const last =
-  options.compareLast && existsSync(resultFile) ? (JSON.parse(readFileSync(resultFile, "utf8")) as Run) : undefined;
+const stored = existsSync(resultFile) ? (JSON.parse(readFileSync(resultFile, "utf8")) as Run) : undefined;
+const last = options.compareLast ? stored : undefined;
 
 provision(say, options.peers);
 const allPeers = readPeers();
@@ -31,6 +31,15 @@ say(
     .map(([name, version]) => `${name} ${version}`)
     .join(", "),
 );
+/** Rows of scenarios that this run does not measure; a quick run's stay no longer than that. */
+function keptRows(stored: Run | undefined): Row[] {
+  if (stored === undefined || stored.quick || options.quick) return [];
+  const others = scenarios.filter(({ group }) => !options.groups.includes(group)).map(({ name }) => name);
+  return stored.rows
+    .filter(({ scenario }) => others.includes(scenario))
+    .map(row => ({ startedAt: stored.startedAt, ...row }));
+}
+
 const profiles = join(buildFolder, "profiles");
 rmSync(profiles, { recursive: true, force: true });
 
@@ -41,7 +50,7 @@ for (const scenario of scenarios.filter(({ group }) => options.groups.includes(g
     peers.filter(peer => peer.scenarios.includes(scenario.name)),
     options,
   );
-  rows.push(...measured);
+  rows.push(...measured.map(row => ({ ...row, startedAt })));
   say(`\n${scenario.title}\n${scenarioTable(scenario, measured, allPeers)}`);
 }
 
@@ -52,7 +61,8 @@ const run: Run = {
   seconds: options.seconds,
   quick: options.quick,
   machine,
-  rows,
+  // A run of some groups leaves the page's other groups as they are, with the time at which they were measured.
+  rows: [...keptRows(stored), ...rows],
 };
 say(`\nTargets\n${targetTable(run, allPeers, last)}`);
 mkdirSync(resultsFolder, { recursive: true });

@@ -4,7 +4,8 @@
 //
 // Where there is no way, the tests that need it are skipped with the reason, which scripts/skipped.mjs repeats at the end;
 // with CI=true that is a failure.
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { chromium } from "./provision/chromium.mjs";
 import { outcomeFile, say } from "./provision/finding.mjs";
 import { kafka } from "./provision/kafka.mjs";
@@ -22,6 +23,7 @@ for (const [name, provide] of Object.entries(needed)) {
   if ("reason" in outcome) say(`${name}: tests that need it are skipped: ${outcome.reason}`);
   else say(`${name}: ${outcome.version}${"path" in outcome ? ` at ${outcome.path}` : ""}`);
 }
+mkdirSync(dirname(outcomeFile), { recursive: true });
 writeFileSync(outcomeFile, JSON.stringify(outcomes));
 const missing = Object.keys(outcomes).filter(name => "reason" in outcomes[name]);
 if (missing.length > 0 && process.env.CI === "true") {

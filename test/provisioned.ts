@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const outcomeFile = join(import.meta.dirname, "../node_modules/.trunkline-provisioned.json");
+const outcomeFile = join(import.meta.dirname, "../.build/provisioned.json");
 
 /** A program that a test needs, a server that the environment names, or the reason why the test is skipped. */
 export type Provisioned = { readonly path: string } | { readonly address: string } | { readonly reason: string };

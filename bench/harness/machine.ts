@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { join } from "node:path";
 import { benchFolder, rootFolder } from "./folders.ts";
@@ -34,8 +34,10 @@ function versionOf(name: string): string {
     const go = readFileSync(join(benchFolder, "peers/grpc-go/go.mod"), "utf8");
     return /google\.golang\.org\/grpc v(\S+)/.exec(go)?.[1] ?? "unknown";
   }
-  const file =
-    name === "trunkline" ? join(rootFolder, "package.json") : join(benchFolder, "node_modules", name, "package.json");
+  // Clients of brokers are those that the library itself is built on.
+  const installed = [benchFolder, rootFolder].map(folder => join(folder, "node_modules", name, "package.json"));
+  const file = name === "trunkline" ? join(rootFolder, "package.json") : installed.find(existsSync);
+  if (file === undefined) return "not installed";
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { LoadResult } from "../peers/protocol/drive.ts";
 import { orderId } from "../peers/protocol/order.ts";
 import type { ServerStats } from "../peers/protocol/serve.ts";
+import { measureEvents } from "./events.ts";
 import { failureOf } from "./failure.ts";
 import { benchFolder, buildFolder } from "./folders.ts";
 import { JsonProcess } from "./json-process.ts";
@@ -32,6 +33,10 @@ export async function measureScenario(
   const rows = peers.map((peer): Row => ({ scenario: scenario.name, peer: peer.name, samples: [] }));
   if (scenario.load === "in-process") {
     await measureInProcess(scenario, peers, rows, options);
+    return rows;
+  }
+  if (scenario.load === "events") {
+    await measureEvents(scenario, peers, rows, options);
     return rows;
   }
   if (scenario.load === "hold-open") {

@@ -42,9 +42,19 @@ export function markdown(run: Run, peers: readonly Peer[], last: Run | undefined
     targetTable(run, peers, last),
     ...scenarios
       .filter(({ name }) => run.rows.some(row => row.scenario === name))
-      .flatMap(scenario => [`## ${scenario.title}`, scenarioTable(scenario, run.rows, peers)]),
+      .flatMap(scenario => [
+        `## ${scenario.title}`,
+        ...whenOther(scenario, run),
+        scenarioTable(scenario, run.rows, peers),
+      ]),
     "",
   ].join("\n\n");
+}
+
+/** When a scenario was measured, where that was in a run before. */
+function whenOther({ name }: Scenario, run: Run): string[] {
+  const startedAt = run.rows.find(row => row.scenario === name)?.startedAt;
+  return startedAt === undefined || startedAt === run.startedAt ? [] : [`Measured at ${startedAt}.`];
 }
 
 export function scenarioTable(scenario: Scenario, rows: readonly Row[], peers: readonly Peer[]): string {

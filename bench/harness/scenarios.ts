@@ -1,4 +1,4 @@
-export const groups = ["rpc", "rest", "codec", "resilience", "memory"] as const;
+export const groups = ["rpc", "rest", "codec", "resilience", "events", "memory"] as const;
 export type Group = (typeof groups)[number];
 
 /** What a round yields. CPU times and memory are those of one process. */
@@ -15,9 +15,9 @@ export type Metric =
 
 /**
  * Who makes the load: the peer's own client, h2load or wrk against the peer's server, one process for all (codecs,
- * guards of functions), or raw connections that only stay open.
+ * guards of functions), raw connections that only stay open, or a process for each round beside a broker.
  */
-export type Load = "client" | "h2load" | "wrk" | "in-process" | "hold-open";
+export type Load = "client" | "h2load" | "wrk" | "in-process" | "hold-open" | "events";
 
 export interface Scenario {
   readonly name: string;
@@ -30,6 +30,8 @@ export interface Scenario {
   readonly unit: string;
   /** The server of all peers, where the clients are compared. */
   readonly serverPeer?: string;
+  /** What events go through, or what keeps them. */
+  readonly server?: "rabbitmq" | "kafka" | "postgres";
 }
 
 const both: readonly Metric[] = [
@@ -42,6 +44,7 @@ const both: readonly Metric[] = [
   "clientRssBytes",
 ];
 const serverOnly: readonly Metric[] = ["perSecond", "serverCpuUs", "serverRssBytes"];
+const eventMetrics: readonly Metric[] = ["perSecond", "clientCpuUs", "clientRssBytes"];
 /** The heap is what is left of a call after a collection. */
 const guardMetrics: readonly Metric[] = ["perSecond", "clientCpuUs", "heapBytesEach"];
 
@@ -192,6 +195,35 @@ export const scenarios: readonly Scenario[] = [
     metrics: guardMetrics,
     unit: "calls",
   },
+  ...(
+    [
+      ["events-memory", "Memory broker: publish and handle, JSON of 230 bytes, in one process"],
+      ["embedded-publish", "Embedded broker: publish, durable before it is confirmed"],
+      ["embedded-consume", "Embedded broker: handle a backlog"],
+      ["rabbitmq-publish", "RabbitMQ: publish persistent events with confirms, pipelined", "rabbitmq"],
+      ["rabbitmq-consume", "RabbitMQ: handle a backlog of a durable queue", "rabbitmq"],
+      ["kafka-publish", "Kafka: publish, idempotent, all replicas confirm, pipelined", "kafka"],
+      ["kafka-consume", "Kafka: handle a backlog", "kafka"],
+      ["kafka-one-by-one", "Kafka: publish one by one; ours gathers calls that nobody awaits in between", "kafka"],
+      [
+        "outbox-postgres",
+        "Outbox in PostgreSQL: transactions of ten events, until the memory broker has it",
+        "postgres",
+      ],
+      ["inbox-sqlite", "Inbox in SQLite: durable effects, 64 handlers at once"],
+    ] as const
+  ).map(
+    ([name, title, server]): Scenario => ({
+      name,
+      group: "events",
+      title,
+      load: "events",
+      concurrency: 1,
+      metrics: name === "outbox-postgres" ? [...eventMetrics, "p50Us", "p99Us"] : eventMetrics,
+      unit: "events",
+      ...(server === undefined ? {} : { server }),
+    }),
+  ),
   {
     name: "idle-connection",
     group: "memory",

@@ -7,6 +7,8 @@ export interface Row {
   readonly scenario: string;
   readonly peer: string;
   readonly samples: Sample[];
+  /** When it was measured. */
+  readonly startedAt?: string;
   failure?: string;
 }
 

@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** Outcomes by the names that tests ask for; test/provisioned.ts reads it. */
-export const outcomeFile = join(root, "node_modules/.trunkline-provisioned.json");
+export const outcomeFile = join(root, ".build/provisioned.json");
 
 /** Everything together must not hold up a test run for longer than this. */
 const allMsMax = 290_000;

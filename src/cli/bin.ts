@@ -1,10 +1,12 @@
 #!/usr/bin/env node
+import { systemPlatform } from "../platform/index.ts";
 import { main } from "./main.ts";
+import { processTerminal } from "./process-terminal.ts";
 
-const exitCode = await main(process.argv.slice(2), {
-  out: text => void process.stdout.write(text),
-  error: text => void process.stderr.write(text),
-  folder: process.cwd(),
-  readInput: async () => Buffer.concat(await Array.fromAsync<Buffer>(process.stdin)),
-});
-process.exitCode = exitCode;
+/** The longest that a timer of Node can wait, in milliseconds. */
+const longMs = 2 ** 31 - 1;
+
+// A command may wait for what keeps no process alive, such as events from another process.
+const staying = systemPlatform.clock.after(longMs, () => {}, true);
+process.exitCode = await main(process.argv.slice(2), processTerminal());
+staying.cancel();

@@ -1,12 +1,25 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import type { Platform, Variables } from "../platform/index.ts";
 
 /** Where a command speaks. Text is whole lines, except for documents, which are written as they are. */
 export interface Terminal {
-  readonly out: (text: string) => void;
+  /** A command that writes without end waits for the promise, where there is one: nobody has read what it wrote before. */
+  readonly out: (text: string) => void | Promise<void>;
   readonly error: (text: string) => void;
   /** What relative paths mean. */
   readonly folder: string;
   readonly readInput: () => Promise<Uint8Array>;
+  readonly environment: Variables;
+  readonly platform: Platform;
+  /**
+   * Aborted when the user wants the command to end (Ctrl-C), and when nobody reads what it writes. Only a command that looks
+   * at it is asked; others are ended.
+   */
+  readonly signal: AbortSignal;
+  /** Whether somebody watches `error`: for progress. */
+  readonly isWatched: boolean;
+  /** The answer to a question, a line; `undefined` when nobody is there who could give one. */
+  readonly ask: (question: string) => Promise<string | undefined>;
 }
 
 export interface OptionRule {
@@ -40,6 +53,7 @@ export class CommandInput {
 }
 
 export interface Command {
+  /** One word, or two for a command of a family: `events tail`. */
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;

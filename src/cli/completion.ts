@@ -33,7 +33,15 @@ export function completion(commands: () => readonly Command[]): Command {
 }
 
 function bash(commands: readonly Command[]): string {
-  const names = commands.map(({ name }) => name).join(" ");
+  const firstWords = [...new Set(commands.map(({ name }) => name.split(" ")[0] as string))];
+  const families = firstWords.flatMap(word => {
+    const seconds = secondWords(word, commands);
+    return seconds.length === 0
+      ? []
+      : [
+          `    ${word}) if ((COMP_CWORD == 2)); then COMPREPLY=($(compgen -W "${seconds.join(" ")} --help" -- "$word")); return; fi;;`,
+        ];
+  });
   const cases = commands.map(command => {
     const options = Object.keys(command.options).map(name => `--${name}`);
     const values = Object.entries(command.options).flatMap(([name, { choices }]) =>
@@ -43,7 +51,7 @@ function bash(commands: readonly Command[]): string {
     );
     const subjects = command.name === "completion" ? `-W "${shells.join(" ")}"` : "-f";
     return [
-      `    ${command.name})`,
+      `    ${command.name.includes(" ") ? `"${command.name}"` : `${command.name}\\ *`})`,
       ...(values.length === 0 ? [] : ['      case "$before" in', ...values, "      esac"]),
       `      if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "${[...options, "--help"].join(" ")}" -- "$word"))`,
       `      else COMPREPLY=($(compgen ${subjects} -- "$word")); fi;;`,
@@ -52,8 +60,11 @@ function bash(commands: readonly Command[]): string {
   return `_trunkline() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
-  if ((COMP_CWORD == 1)); then COMPREPLY=($(compgen -W "${names} --help --version" -- "$word")); return; fi
+  if ((COMP_CWORD == 1)); then COMPREPLY=($(compgen -W "${firstWords.join(" ")} --help --version" -- "$word")); return; fi
   case "\${COMP_WORDS[1]}" in
+${families.join("\n")}
+  esac
+  case "\${COMP_WORDS[1]} \${COMP_WORDS[2]}" in
 ${cases.join("\n")}
   esac
 }
@@ -61,12 +72,32 @@ complete -o filenames -F _trunkline trunkline
 `;
 }
 
+/** Of the commands of a family: what comes behind its name. */
+function secondWords(family: string, commands: readonly Command[]): readonly string[] {
+  return commands
+    .map(({ name }) => name.split(" "))
+    .flatMap(([first, second]) => (first === family && second !== undefined ? [second] : []));
+}
+
 function fish(commands: readonly Command[]): string {
   const quoted = (text: string) => `'${text.replace(/[\\']/g, "\\$&")}'`;
   const lines = ["complete -c trunkline -n __fish_use_subcommand -l help -l version"];
+  const families = new Set<string>();
   for (const { name, summary, options } of commands) {
-    lines.push(`complete -c trunkline -f -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`);
-    const here = `complete -c trunkline -n '__fish_seen_subcommand_from ${name}'`;
+    const [first = name, second] = name.split(" ");
+    if (second === undefined) {
+      lines.push(`complete -c trunkline -f -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`);
+    } else {
+      const seconds = secondWords(first, commands);
+      if (!families.has(first)) {
+        lines.push(`complete -c trunkline -f -n __fish_use_subcommand -a ${first} -d ${quoted(seconds.join(", "))}`);
+      }
+      families.add(first);
+      const none = `__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${seconds.join(" ")}`;
+      lines.push(`complete -c trunkline -f -n '${none}' -a ${second} -d ${quoted(summary)}`);
+    }
+    const seen = name.split(" ").map(word => `__fish_seen_subcommand_from ${word}`);
+    const here = `complete -c trunkline -n '${seen.join("; and ")}'`;
     for (const [option, rule] of Object.entries(options)) {
       lines.push(`${here} -l ${option}${fishValue(rule)} -d ${quoted(rule.help)}`);
     }

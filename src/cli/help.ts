@@ -21,6 +21,19 @@ export function overview(commands: readonly Command[]): string {
   ].join("\n")}\n`;
 }
 
+/** What `trunkline <family> --help` says of commands that share their first word. */
+export function familyHelp(family: string, commands: readonly Command[]): string {
+  const rows = commands.map(({ name, summary }): readonly [string, string] => [name, summary]);
+  return `${[
+    `Usage: trunkline ${family} <command> [options]`,
+    "",
+    "Commands:",
+    ...columns(rows),
+    "",
+    `trunkline ${family} <command> --help says more of each.`,
+  ].join("\n")}\n`;
+}
+
 /** What `trunkline <command> --help` says. */
 export function commandHelp(command: Command): string {
   const rows = Object.entries({ ...command.options, ...always }).map(([name, rule]): readonly [string, string] => [
@@ -28,7 +41,7 @@ export function commandHelp(command: Command): string {
     rule.help,
   ]);
   return `${[
-    `Usage: trunkline ${command.name} ${command.usage} [options]`,
+    `Usage: trunkline ${command.name}${command.usage === "" ? "" : ` ${command.usage}`} [options]`,
     "",
     command.description,
     "",

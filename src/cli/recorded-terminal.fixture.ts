@@ -1,3 +1,5 @@
+import { systemPlatform } from "../platform/index.ts";
+import type { Terminal } from "./command.ts";
 import { main } from "./main.ts";
 
 /** What a command line did. */
@@ -7,8 +9,13 @@ export interface Recorded {
   readonly error: string;
 }
 
-/** Runs a command line as a user in `folder` would, with `input` on its standard input. */
-export async function run(folder: string, args: readonly string[], input: Uint8Array = Buffer.of()): Promise<Recorded> {
+/** Runs a command line as a user in `folder` would, with `input` on its standard input, and nobody to ask. */
+export async function run(
+  folder: string,
+  args: readonly string[],
+  input: Uint8Array = Buffer.of(),
+  terminal: Partial<Terminal> = {},
+): Promise<Recorded> {
   let out = "";
   let error = "";
   const exitCode = await main(args, {
@@ -20,6 +27,12 @@ export async function run(folder: string, args: readonly string[], input: Uint8A
     },
     folder,
     readInput: async () => input,
+    environment: {},
+    platform: systemPlatform,
+    signal: new AbortController().signal,
+    isWatched: false,
+    ask: async () => undefined,
+    ...terminal,
   });
   return { exitCode, out, error };
 }

@@ -27,7 +27,8 @@ const topicRule = /^[A-Za-z0-9._-]{1,249}$/;
 /** A routing key of AMQP has at most 255 bytes, and `*` and `#` stand for others in bindings. */
 const typeRule = /^[A-Za-z0-9._-]{1,255}$/;
 
-const eventDialect: JsonDialect = { fieldNames: "proto", enumValues: "full", emitDefaultValues: true };
+/** How bodies of events are written. */
+export const eventDialect: JsonDialect = { fieldNames: "proto", enumValues: "full", emitDefaultValues: true };
 
 const events = new WeakMap<DescMessage, EventContract>();
 
@@ -54,10 +55,10 @@ function compile(desc: DescMessage): EventContract {
     throw contractError(desc, "it is no event; give it option (trunkline.v1.event) = {topic: …, type: …}");
   }
   const { topic, type, key, version } = getOption(desc, eventOption);
-  if (!topicRule.test(topic) || topic === "." || topic === "..") {
+  if (!isTopicName(topic)) {
     throw contractError(desc, `event.topic is "${topic}"; it must be 1 to 249 of A-Z a-z 0-9 . _ - and not . or ..`);
   }
-  if (!typeRule.test(type)) {
+  if (!isEventTypeName(type)) {
     throw contractError(desc, `event.type is "${type}"; it must be 1 to 255 of A-Z a-z 0-9 . _ -`);
   }
   return {
@@ -70,6 +71,21 @@ function compile(desc: DescMessage): EventContract {
     json: jsonCodec(desc, { dialect: eventDialect, unknownFields: "ignore", registry: registryOf(desc.file) }),
     desc,
   };
+}
+
+/** The JSON of an event as people write it: a member that the contract does not have is an error. */
+export function strictEventJson({ desc }: EventContract): JsonCodec<Message> {
+  return jsonCodec(desc, { dialect: eventDialect, unknownFields: "reject", registry: registryOf(desc.file) });
+}
+
+/** Whether every broker can have a topic of this name. */
+export function isTopicName(name: string): boolean {
+  return topicRule.test(name) && name !== "." && name !== "..";
+}
+
+/** Whether every broker can carry events of this type. */
+export function isEventTypeName(name: string): boolean {
+  return typeRule.test(name);
 }
 
 /** Reads the field at a path such as `order.id`. */

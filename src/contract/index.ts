@@ -8,7 +8,15 @@ export type { BinaryCodec, JsonCodec, JsonDialect } from "./codec/index.ts";
 export { binaryCodec, CodecError, enumSpellings, hasDuplicateMembers, jsonCodec } from "./codec/index.ts";
 export { compileService, registryOf } from "./compile.ts";
 export { ContractError } from "./contract-error.ts";
-export { compileEvent, type EventContract, isEvent } from "./event.ts";
+export {
+  compileEvent,
+  type EventContract,
+  eventDialect,
+  isEvent,
+  isEventTypeName,
+  isTopicName,
+  strictEventJson,
+} from "./event.ts";
 export {
   type AuthOptions,
   type CallKind,

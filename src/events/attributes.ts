@@ -66,11 +66,9 @@ export function attributesFrom(headers: Iterable<readonly [name: string, value: 
   const known = new Map<string, string>();
   const own: Record<string, string> = Object.create(null);
   for (const [name, value] of headers) {
-    const lower = name.toLowerCase();
-    const attribute = /^(?:ce_|cloudevents[_:])(.+)$/.exec(lower)?.[1];
-    if (attribute !== undefined) known.set(`ce:${attribute}`, value);
-    else if (isReservedHeader(lower)) known.set(lower, value);
-    else own[lower] = value;
+    const { as, isKnown } = meanings.get(name) ?? meaningOf(name);
+    if (isKnown) known.set(as, value);
+    else own[as] = value;
   }
   const get = (name: string) => known.get(name);
   const time = Date.parse(get("ce:time") ?? "");
@@ -96,6 +94,25 @@ export function attributesFrom(headers: Iterable<readonly [name: string, value: 
       firstFailedAtMs: wholeNumber(get(names.firstFailedAt)),
     },
   };
+}
+
+interface Meaning {
+  readonly as: string;
+  readonly isKnown: boolean;
+}
+
+/** Of names that were seen: all records of a producer have the same, and taking them apart is most of the work. */
+const meanings = new Map<string, Meaning>();
+/** Foreign producers may make names up. */
+const meaningsMax = 256;
+
+function meaningOf(name: string): Meaning {
+  const lower = name.toLowerCase();
+  const attribute = /^(?:ce_|cloudevents[_:])(.+)$/.exec(lower)?.[1];
+  const isKnown = attribute !== undefined || isReservedHeader(lower);
+  const meaning = { as: attribute === undefined ? lower : `ce:${attribute}`, isKnown };
+  if (meanings.size < meaningsMax && name.length <= 64) meanings.set(name, meaning);
+  return meaning;
 }
 
 function withoutGaps<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -101,8 +101,9 @@ class DrivenBroker implements Broker {
   ): Promise<readonly Published[]> {
     options?.signal?.throwIfAborted();
     this.#refuseClosed();
-    this.#catalog.learn(compileEvent(schema).desc.file);
-    const all = new PublishAll(this.#publisher, this.#topics);
+    this.#catalog.learn(schema.file);
+    await this.#topics.answered(compileEvent(schema).topic);
+    const all = new PublishAll(this.#publisher, this.#topics, options?.signal !== undefined);
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
   }
 
@@ -246,13 +247,15 @@ class DrivenBroker implements Broker {
 
   /** Waits for the answers of publishes, but not for ever. */
   async #flush(timeoutMs: number): Promise<void> {
-    if (this.#publisher.pending === 0) return;
     await new Promise<void>(resolve => {
       const timer = this.#platform.clock.after(timeoutMs, resolve, true);
-      void this.#publisher.flush().then(() => {
-        timer.cancel();
-        resolve();
-      });
+      void this.#topics
+        .empty()
+        .then(() => this.#publisher.flush())
+        .then(() => {
+          timer.cancel();
+          resolve();
+        });
     });
   }
 

@@ -10,6 +10,9 @@ export class EventIds {
   #counter = 0;
   #random: Uint8Array = new Uint8Array(0);
   #used = 0;
+  /** The part of ids that stays the same for a millisecond. */
+  #time = "";
+  #timeMs = -1;
 
   constructor(platform: Platform) {
     this.#platform = platform;
@@ -35,19 +38,27 @@ export class EventIds {
   #format(ms: number, counter: number): string {
     if (this.#used + 8 > this.#random.length) {
       // One call for many ids: asking the system for each costs more than all the rest.
-      this.#random = this.#platform.random.bytes(8 * 128);
+      this.#random = this.#platform.random.bytes(8 * 512);
       this.#used = 0;
     }
+    if (ms !== this.#timeMs) {
+      const time = ms.toString(16).padStart(12, "0");
+      this.#timeMs = ms;
+      this.#time = `${time.slice(0, 8)}-${time.slice(8)}-`;
+    }
+    const bytes = this.#random;
     const at = this.#used;
     this.#used += 8;
-    const bytes = this.#random;
-    const time = ms.toString(16).padStart(12, "0");
-    let tail = hex[0x80 | ((bytes[at] as number) & 0x3f)] as string;
-    tail += hex[bytes[at + 1] as number];
+    const count = hex(0x70 | (counter >> 8)) + hex(counter & 0xff);
+    const variant = hex(0x80 | ((bytes[at] as number) & 0x3f)) + hex(bytes[at + 1] as number);
     let node = "";
-    for (let index = at + 2; index < at + 8; index++) node += hex[bytes[index] as number];
-    return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, "0")}-${tail}-${node}`;
+    for (let index = at + 2; index < at + 8; index++) node += hex(bytes[index] as number);
+    return `${this.#time}${count}-${variant}-${node}`;
   }
 }
 
-const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const pairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+function hex(byte: number): string {
+  return pairs[byte] as string;
+}

@@ -26,6 +26,8 @@ export class EventWriter {
   readonly #ids: EventIds;
   readonly #options: WriterOptions;
   readonly #scratch = new ByteWriter();
+  #slab = Buffer.alloc(0);
+  #slabUsed = slabBytes;
 
   constructor(platform: Platform, ids: EventIds, options: WriterOptions) {
     this.#platform = platform;
@@ -80,20 +82,41 @@ export class EventWriter {
   }
 
   #encode(contract: EventContract, message: object): Uint8Array {
-    if (this.#options.contentType === "application/json") return Buffer.from(contract.json.encode(message), "utf8");
+    if (this.#options.contentType === "application/json") return this.#textBytes(contract.json.encode(message));
     const scratch = this.#scratch;
     scratch.position = 0;
     contract.binary.encode(message, scratch);
     return scratch.copyFrom(0);
   }
+
+  /**
+   * UTF-8 of a text. Small ones share slabs, larger ones than Node's own pool has: making memory costs as much as encoding
+   * (`bench/events/memory.ts`). Who keeps one for long keeps its slab, which is little beside what a broker buffers.
+   */
+  #textBytes(text: string): Buffer {
+    // At most three bytes for each UTF-16 unit.
+    const most = text.length * 3;
+    if (most > slabTextBytesMax) return Buffer.from(text, "utf8");
+    if (this.#slabUsed + most > slabBytes) {
+      this.#slab = Buffer.allocUnsafeSlow(slabBytes);
+      this.#slabUsed = 0;
+    }
+    const start = this.#slabUsed;
+    this.#slabUsed += this.#slab.write(text, start, "utf8");
+    return this.#slab.subarray(start, this.#slabUsed);
+  }
 }
 
-function checkedKey(key: string): string {
+/** What small bodies are cut from, and the largest text that is one, in bytes. */
+const slabBytes = 65_536;
+const slabTextBytesMax = 4_096;
+
+export function checkedKey(key: string): string {
   if (typeof key === "string" && key !== "" && key.length <= keyCharsMax) return key;
   throw refused(`key must be a text of 1 to ${keyCharsMax} characters; leave it out for an event without order`);
 }
 
-function checkedId(id: string): string {
+export function checkedId(id: string): string {
   if (typeof id === "string" && id !== "" && id.length <= 255) return id;
   throw refused("id must be a text of 1 to 255 characters");
 }
@@ -106,7 +129,7 @@ function checkedTime(name: string, ms: number): number {
   throw refused(`${name} is ${String(ms)}; it must be milliseconds since 1970-01-01 UTC`);
 }
 
-function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+export function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const checked: Record<string, string> = {};
   let chars = 0;
   for (const [name, value] of Object.entries(headers)) {
@@ -125,6 +148,6 @@ function checkedHeaders(headers: Readonly<Record<string, string>>): Readonly<Rec
   return checked;
 }
 
-function refused(problem: string): PublishError {
+export function refused(problem: string): PublishError {
   return new PublishError(`publish: ${problem}`, false);
 }

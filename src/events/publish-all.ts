@@ -13,15 +13,19 @@ export class PublishAll implements PublishListener {
   readonly #publisher: Publisher;
   readonly #topics: TopicGate;
   readonly #published: Published[] = [];
-  readonly #index = new Map<PendingRecord, number>();
   readonly #errors: { readonly index: number; readonly error: Error }[] = [];
+  /** What has no answer; only kept where a signal can give it up. */
+  readonly #open: Set<PendingRecord> | undefined;
+  #onTheWay = 0;
   #refused = 0;
+  #isGivenUp = false;
   #wake: (() => void) | undefined;
   #wakeBelow = 0;
 
-  constructor(publisher: Publisher, topics: TopicGate) {
+  constructor(publisher: Publisher, topics: TopicGate, canBeGivenUp: boolean) {
     this.#publisher = publisher;
     this.#topics = topics;
+    this.#open = canBeGivenUp ? new Set() : undefined;
   }
 
   /** @throws AggregateError with a PublishError for each refused one; what `write` and the sequence throw; the signal's reason */
@@ -30,23 +34,23 @@ export class PublishAll implements PublishListener {
     write: (event: T) => EventRecord,
     signal: AbortSignal | undefined,
   ): Promise<readonly Published[]> {
-    const giveUp = () => {
-      for (const pending of this.#index.keys()) this.#publisher.giveUp(pending);
-      this.#index.clear();
-      this.#wake?.();
-    };
+    const giveUp = () => this.#giveUp();
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       let count = 0;
       if (Symbol.asyncIterator in events) {
-        for await (const event of events) await this.#add(write(event), count++, signal);
+        for await (const event of events) {
+          signal?.throwIfAborted();
+          await this.#add(write(event), count++);
+        }
       } else {
         for (const event of events) {
-          const full = this.#add(write(event), count++, signal);
-          if (full !== undefined) await full;
+          signal?.throwIfAborted();
+          const room = this.#add(write(event), count++);
+          if (room !== undefined) await room;
         }
       }
-      while (this.#index.size > 0) await this.#fewerThan(1);
+      await this.#fewerThan(1);
       signal?.throwIfAborted();
     } finally {
       signal?.removeEventListener("abort", giveUp);
@@ -55,36 +59,49 @@ export class PublishAll implements PublishListener {
     return this.#published;
   }
 
-  published(pending: PendingRecord): void {
-    this.#published[this.#index.get(pending) ?? 0] = { id: pending.record.id };
-    this.#answered(pending);
+  published({ record, index }: PendingRecord): void {
+    this.#published[index] = { id: record.id };
+    this.#answered();
   }
 
   failed(pending: PendingRecord, error: Error): void {
     this.#refused++;
-    if (this.#errors.length < publishAllErrorsMax) this.#errors.push({ index: this.#index.get(pending) ?? 0, error });
-    this.#answered(pending);
+    this.#open?.delete(pending);
+    if (this.#errors.length < publishAllErrorsMax) this.#errors.push({ index: pending.index, error });
+    this.#answered();
   }
 
-  #answered(pending: PendingRecord): void {
-    this.#index.delete(pending);
-    if (this.#index.size < this.#wakeBelow) this.#wake?.();
+  #answered(): void {
+    if (--this.#onTheWay < this.#wakeBelow) this.#wake?.();
   }
 
-  #add(record: EventRecord, index: number, signal: AbortSignal | undefined): Promise<void> | undefined {
-    signal?.throwIfAborted();
-    this.#index.set(this.#topics.add(record, this), index);
-    if (this.#publisher.hasRoom && this.#index.size < publishAllWindow) return undefined;
-    return this.#hasRoom();
+  #giveUp(): void {
+    this.#isGivenUp = true;
+    for (const pending of this.#open ?? []) this.#publisher.giveUp(pending);
+    this.#wake?.();
   }
 
-  async #hasRoom(): Promise<void> {
-    if (this.#index.size >= publishAllWindow) await this.#fewerThan(publishAllWindow / 2);
-    await this.#publisher.room();
+  /** @returns when the next may be added; `undefined`: at once */
+  #add(record: EventRecord, index: number): Promise<void> | undefined {
+    this.#onTheWay++;
+    const pending = this.#topics.add(record, this, index);
+    this.#open?.add(pending);
+    if (this.#publisher.hasRoom && this.#onTheWay < publishAllWindow) return undefined;
+    return this.#room();
+  }
+
+  async #room(): Promise<void> {
+    if (this.#onTheWay >= publishAllWindow) await this.#fewerThan(publishAllWindow / 2);
+    if (this.#isGivenUp) return;
+    await new Promise<void>(resolve => {
+      this.#wake = resolve;
+      void this.#publisher.room().then(resolve);
+    });
+    this.#wake = undefined;
   }
 
   #fewerThan(count: number): Promise<void> {
-    if (this.#index.size < count) return Promise.resolve();
+    if (this.#onTheWay < count || this.#isGivenUp) return Promise.resolve();
     this.#wakeBelow = count;
     return new Promise(resolve => {
       this.#wake = () => {
@@ -102,7 +119,7 @@ export class PublishAll implements PublishListener {
         const isRetryable = error instanceof PublishError && error.isRetryable;
         return new PublishError(`event ${index}: ${error.message}`, isRetryable, { cause: error });
       });
-    const indices = listed.length < this.#refused ? `${listed.length} of them are listed` : "all are listed";
-    return new AggregateError(listed, `publishAll: ${this.#refused} events are not durable; ${indices}`);
+    const which = listed.length < this.#refused ? `${listed.length} of them are listed` : "all are listed";
+    return new AggregateError(listed, `publishAll: ${this.#refused} events are not durable; ${which}`);
   }
 }

@@ -17,15 +17,18 @@ export interface PublishListener {
 export class PendingRecord {
   readonly record: EventRecord;
   readonly listener: PublishListener;
+  /** For the listener: which of its records it is. */
+  readonly index: number;
   /** The next one that waits: for its key, or for room. */
   next: PendingRecord | undefined;
   attempts = 0;
   /** Nobody waits for it any more. */
   isGivenUp = false;
 
-  constructor(record: EventRecord, listener: PublishListener) {
+  constructor(record: EventRecord, listener: PublishListener, index: number) {
     this.record = record;
     this.listener = listener;
+    this.index = index;
   }
 }
 
@@ -115,8 +118,8 @@ export class Publisher {
   }
 
   /** Takes a record; its listener learns what becomes of it. */
-  add(record: EventRecord, listener: PublishListener): PendingRecord {
-    const pending = new PendingRecord(record, listener);
+  add(record: EventRecord, listener: PublishListener, index = 0): PendingRecord {
+    const pending = new PendingRecord(record, listener, index);
     this.take(pending);
     return pending;
   }

@@ -3,6 +3,13 @@ import { PublishError } from "./errors.ts";
 import { PendingRecord, type Publisher, type PublishListener } from "./publisher.ts";
 import type { EventRecord } from "./record.ts";
 
+/** A topic that has been asked for. */
+interface AskedTopic {
+  readonly waiting: PendingRecord[];
+  /** Resolves when the answer is there, whichever it is. */
+  readonly answered: Promise<void>;
+}
+
 /**
  * Lets records through to the publisher once their topic is known to be there. The first record of a topic asks; those that
  * come meanwhile wait behind it, in their order.
@@ -10,26 +17,35 @@ import type { EventRecord } from "./record.ts";
 export class TopicGate {
   readonly #driver: BrokerDriver;
   readonly #publisher: Publisher;
-  /** Topics that are there, and what waits for others. */
-  readonly #topics = new Map<string, "ready" | PendingRecord[]>();
+  readonly #topics = new Map<string, "ready" | AskedTopic>();
 
   constructor(driver: BrokerDriver, publisher: Publisher) {
     this.#driver = driver;
     this.#publisher = publisher;
   }
 
-  add(record: EventRecord, listener: PublishListener): PendingRecord {
+  add(record: EventRecord, listener: PublishListener, index = 0): PendingRecord {
     const topic = this.#topics.get(record.topic);
-    if (topic === "ready") return this.#publisher.add(record, listener);
-    const pending = new PendingRecord(record, listener);
-    if (topic === undefined) this.#prepare(record.topic, [pending]);
-    else topic.push(pending);
+    if (topic === "ready") return this.#publisher.add(record, listener, index);
+    const pending = new PendingRecord(record, listener, index);
+    (topic ?? this.#ask(record.topic)).waiting.push(pending);
     return pending;
   }
 
-  #prepare(topic: string, waiting: PendingRecord[]): void {
-    this.#topics.set(topic, waiting);
-    this.#driver.prepare([topic]).then(
+  /** Resolves when it is known whether the topic is there: for those who have more to publish than should wait here. */
+  answered(topic: string): Promise<void> | undefined {
+    const asked = this.#topics.get(topic) ?? this.#ask(topic);
+    return asked === "ready" ? undefined : asked.answered;
+  }
+
+  /** Resolves when no record waits here any more. */
+  async empty(): Promise<void> {
+    await Promise.all([...this.#topics.values()].map(topic => (topic === "ready" ? undefined : topic.answered)));
+  }
+
+  #ask(topic: string): AskedTopic {
+    const waiting: PendingRecord[] = [];
+    const answered = this.#driver.prepare([topic]).then(
       () => {
         this.#topics.set(topic, "ready");
         for (const pending of waiting) this.#publisher.take(pending);
@@ -41,5 +57,8 @@ export class TopicGate {
         for (const pending of waiting) if (!pending.isGivenUp) pending.listener.failed(pending, error);
       },
     );
+    const asked = { waiting, answered };
+    this.#topics.set(topic, asked);
+    return asked;
   }
 }

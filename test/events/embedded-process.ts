@@ -26,8 +26,6 @@ function tell(line: string): void {
 }
 
 const broker = await connectBroker(url);
-// What the library waits for keeps no process alive; in a service, its port does.
-setInterval(() => {}, 1_000);
 
 if (role === "publish") {
   for (let number = Number(argument); ; ) {

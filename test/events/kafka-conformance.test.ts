@@ -1,26 +1,40 @@
 import { after, describe } from "node:test";
 import { brokerConformance } from "../../src/events/conformance/index.ts";
 import { type Kafka, skipWithoutOwn, startKafka, uniqueName } from "../servers/index.ts";
-import { connectKillable, kill } from "./kafka-harness.ts";
+import { closeProxies, connectKillable, cutConnections, kill, publishPlain } from "./kafka-harness.ts";
 
 describe("events on Kafka", { skip: skipWithoutOwn("kafka") }, () => {
   let server: Promise<Kafka> | undefined;
   const kafka = () => {
-    server ??= startKafka({ config: { "num.partitions": "4", "group.min.session.timeout.ms": "1000" } });
+    server ??= startKafka({
+      config: {
+        "group.consumer.session.timeout.ms": "3000",
+        "group.consumer.min.session.timeout.ms": "1000",
+        "group.consumer.heartbeat.interval.ms": "500",
+        "group.consumer.min.heartbeat.interval.ms": "500",
+      },
+    });
     return server;
   };
-  after(async () => (await server)?.stop());
-  const settings = { kafka: { sessionTimeoutMs: 3_000 } };
-  brokerConformance({
-    name: "Kafka",
-    uniqueName,
-    inOrder: settings,
-    shared: settings,
-    waitMs: 30_000,
-    connect: async options => connectKillable((await kafka()).url, options),
-    kill,
-    restart: async () => {
-      await (await kafka()).restart();
-    },
+  after(async () => {
+    await closeProxies();
+    await (await server)?.stop();
   });
+  for (const protocol of ["classic", "consumer"] as const) {
+    const settings = { kafka: protocol === "classic" ? { protocol, sessionTimeoutMs: 3_000 } : { protocol } };
+    brokerConformance({
+      name: `Kafka, ${protocol} protocol`,
+      uniqueName,
+      inOrder: settings,
+      shared: settings,
+      waitMs: 40_000,
+      connect: async options => connectKillable((await kafka()).url, options),
+      kill,
+      cutConnections,
+      publishPlain: async (topic, record) => publishPlain((await kafka()).url, topic, record),
+      restart: async () => {
+        await (await kafka()).restart();
+      },
+    });
+  }
 });

@@ -59,6 +59,7 @@ describe("PostgreSQL", { skip }, () => {
               for (const event of events) await made.publish(tx, anySchema, event as never);
               if (failure !== undefined) throw failure;
             }),
+          commitAll: events => transaction(pool, tx => made.publishAll(tx, anySchema, events as never)),
         };
       },
       async until(check, what) {

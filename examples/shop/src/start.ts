@@ -19,6 +19,8 @@ const usage = `npm start -- [options]
 Environment:
   PORT_OFFSET       moves every port (default 0); shops whose offsets are 100 apart never meet
   HOST              the address to listen on (default 127.0.0.1)
+  EVENTS_URL        where events go: a file of the shop's own (default), amqp://user:password@host, kafka://host:port,
+                    or sqlite:/path/to/events.db
   DISCOVERY         how order-service finds customer-service: static (default; the instances that run here), dns
                     (localhost, the first instance) or k8s (the Service customer-service of POD_NAMESPACE)
   CUSTOMER_ADDRESS  where that is elsewhere: "host:port,host:port" (static), "host:port" (dns), "service.namespace:port" (k8s)

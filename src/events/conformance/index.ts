@@ -2,7 +2,7 @@
  * What every broker has to do, as a suite that the test of each driver runs: here, and in packages of others. Needs a real
  * clock and a broker; a case ends by events, and a wait that sees nothing for too long fails.
  *
- * Start at `harness.ts`, what a driver's test has to give, then `cases/`. May import `events` and `node:test`.
+ * Start at `harness.ts`, what a driver's test has to give, then `cases/`. `history.ts` judges long runs under faults. May import `events` and `node:test`.
  */
 import { describe, test } from "node:test";
 import type { BrokerCase } from "./case.ts";
@@ -15,6 +15,7 @@ import type { BrokerHarness } from "./harness.ts";
 import { Scene } from "./scene.ts";
 
 export type { BrokerHarness, PlainRecord } from "./harness.ts";
+export { type GroupVerdict, History, type HistoryEntry, type NumberedEvent } from "./history.ts";
 
 const cases: readonly BrokerCase[] = [
   ...publishingCases,

@@ -8,7 +8,11 @@ import {
   FileDescriptorSetSchema,
   MessageOptionsSchema,
 } from "@bufbuild/protobuf/wkt";
-import { FieldRulesSchema, field as fieldOption } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import {
+  FieldRulesSchema,
+  field as fieldOption,
+  file_buf_validate_validate,
+} from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { EventRuleSchema, event as eventOption } from "../../contract/gen/trunkline/v1/options_pb.ts";
 
 /** The event of the cases: entries of accounts, numbered. */
@@ -59,9 +63,12 @@ export function ledger(topic: string, number: "int32" | "string" = "int32", type
     name: "conformance/ledger.proto",
     package: "conformance",
     syntax: "proto3",
+    dependency: ["buf/validate/validate.proto"],
     messageType: [message("Placed", placed), message("Noted", noted)],
   });
-  const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: [file] }));
+  const imports: DescFile[] = [file_buf_validate_validate, ...file_buf_validate_validate.dependencies];
+  const files = [...imports.map(({ proto }) => proto).toReversed(), file];
+  const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: files }));
   return {
     topic,
     file: registry.getFile("conformance/ledger.proto") as DescFile,

@@ -26,8 +26,10 @@ export interface OutboxHarness {
 
 export interface OpenedOutbox {
   readonly outbox: Outbox<never, unknown>;
-  /** Publishes events in one transaction, which fails afterwards with `failure`. */
+  /** Publishes events in one transaction, one by one, which fails afterwards with `failure`. */
   readonly commit: (events: readonly TestEvent[], failure?: Error) => Promise<void>;
+  /** The same at once. */
+  readonly commitAll: (events: readonly TestEvent[]) => Promise<void>;
 }
 
 export interface TestEvent {
@@ -69,6 +71,19 @@ export function outboxSuite(name: string, make: () => Promise<OutboxHarness>): v
       assert.deepEqual([first?.topic, first?.key, first?.headers["tenant"]], ["orders", "k", "7"]);
       assert.equal(Buffer.from(first?.body ?? []).toString(), "body of a");
       await harness.until(async () => (await outbox.counts()).unsent === 0, "all are marked");
+      await outbox.close();
+    });
+
+    run("events that are published at once are sent in their order", async harness => {
+      const broker = recordingBroker();
+      const { outbox, commitAll } = await harness.open({ broker, platform: harness.platform });
+      const later = harness.platform.clock.wall() + 300;
+      await commitAll(Array.from({ length: 50 }, (_, index) => ({ id: String(index), key: "k" })));
+      await commitAll([]);
+      await commitAll([{ id: "scheduled", notBeforeMs: later }, { id: "keyless" }]);
+      await harness.until(() => broker.taken.length === 52, "all are sent");
+      const expected = [...Array.from({ length: 50 }, (_, index) => String(index)), "keyless", "scheduled"];
+      assert.deepEqual(ids(broker.taken), expected);
       await outbox.close();
     });
 

@@ -94,23 +94,26 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
   }
 
   async insert(tx: PostgresClient, records: readonly EventRecord[]): Promise<void> {
-    for (const record of records) {
-      await tx.query(
-        "INSERT INTO trunkline_outbox (bucket, topic, key, attributes, body, due_at, state) " +
-          "SELECT $1, $2, $3, $4, $5, due, CASE WHEN due > clock_timestamp() THEN $7::smallint ELSE $8::smallint END " +
-          "FROM (SELECT to_timestamp($6::double precision / 1000) AS due) AS at",
-        [
-          bucketOf(record),
-          record.topic,
-          record.key ?? null,
-          attributesText(record),
-          record.body,
-          record.notBeforeMs ?? null,
-          scheduled,
-          unsent,
-        ],
-      );
-    }
+    if (records.length === 0) return;
+    // One statement, whose rows get their numbers in their order.
+    await tx.query(
+      "INSERT INTO trunkline_outbox (bucket, topic, key, attributes, body, due_at, state) " +
+        "SELECT bucket, topic, key, attributes, body, due, " +
+        "CASE WHEN due > clock_timestamp() THEN $7::smallint ELSE $8::smallint END " +
+        "FROM (SELECT *, to_timestamp(due_ms / 1000) AS due FROM unnest(" +
+        "$1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::double precision[]) " +
+        "WITH ORDINALITY AS given (bucket, topic, key, attributes, body, due_ms, position)) AS rows ORDER BY position",
+      [
+        records.map(bucketOf),
+        records.map(({ topic }) => topic),
+        records.map(({ key }) => key ?? null),
+        records.map(attributesText),
+        records.map(({ body }) => body),
+        records.map(({ notBeforeMs }) => notBeforeMs ?? null),
+        scheduled,
+        unsent,
+      ],
+    );
   }
 
   lease(owner: string, leaseMs: number, keepAll: boolean): Promise<readonly Lease[]> {
@@ -175,7 +178,6 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
 
   async unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]> {
     if (leases.length === 0) return [];
-    await this.#holdBack();
     const byBucket = new Map(leases.map(lease => [lease.bucket, lease]));
     // The sum is cut in the database, so that large bodies do not come only to be dropped.
     const { rows } = await this.#pool.query(
@@ -192,18 +194,18 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
     }));
   }
 
-  /** Rows that have come since one of their key was parked. */
-  async #holdBack(): Promise<void> {
+  async holdBack(): Promise<boolean> {
     const isAside = (row: string) => `${row}.state IN (${parked}, ${held}, ${skipped})`;
     const { rows } = await this.#pool.query(
       `SELECT 1 FROM trunkline_outbox AS row WHERE ${isAside("row")} AND state = ${parked} LIMIT 1`,
     );
-    if (rows.length === 0) return;
+    if (rows.length === 0) return false;
     await this.#pool.query(
       `UPDATE trunkline_outbox AS later SET state = ${held} WHERE state = ${unsent} AND EXISTS ` +
         `(SELECT 1 FROM trunkline_outbox AS first WHERE ${isAside("first")} AND first.state = ${parked} ` +
         "AND first.topic = later.topic AND first.key = later.key AND first.sequence < later.sequence)",
     );
+    return true;
   }
 
   async markSent(rows: readonly SentRow[]): Promise<number> {

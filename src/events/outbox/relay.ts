@@ -11,7 +11,7 @@ import {
   retryMsMax,
   retryMsMin,
 } from "./limits.ts";
-import type { OutboxRow, OutboxStore } from "./store.ts";
+import type { Lease, OutboxRow, OutboxStore } from "./store.ts";
 
 export interface RelaySettings {
   readonly leaseMs: number;
@@ -43,6 +43,12 @@ export class Relay {
   #renewal: Timer | undefined;
   #failures = 0;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
+  #leases: readonly Lease[] | undefined;
+  #leaseAgainAtMs = 0;
+  /** When scheduled rows are looked at again. */
+  #scheduledAtMs = Number.NEGATIVE_INFINITY;
+  /** Whether rows may be parked, so that later ones of their keys have to be looked for. */
+  #hasParked = true;
   #cleanedAtMs: number;
   #stopListening: (() => void) | undefined;
 
@@ -111,20 +117,40 @@ export class Relay {
   /** One pass. Resolves with the milliseconds until the next, where no signal comes before; never rejects. */
   async #run(): Promise<number> {
     try {
-      const leases = await this.#store.lease(this.#owner, this.#settings.leaseMs, false);
-      const scheduledMs = (await this.#store.wakeScheduled()) ?? Number.POSITIVE_INFINITY;
+      const { clock } = this.#settings.platform;
+      const leases = await this.#lease();
+      if (clock.now() >= this.#scheduledAtMs) await this.#wakeScheduled();
+      if (this.#hasParked) this.#hasParked = await this.#store.holdBack();
       const rows = await this.#store.unsent(leases, passRowsMax, passBytesMax);
       const hasFailed = rows.length > 0 && !(await this.#send(rows));
       await this.#cleanUp();
       if (hasFailed) return this.#backOff();
       this.#failures = 0;
       if (rows.length >= passRowsMax) return 0;
-      return Math.min(this.#jittered(this.#settings.pollMs), scheduledMs);
+      return Math.min(this.#jittered(this.#settings.pollMs), Math.max(0, this.#scheduledAtMs - clock.now()));
     } catch (error) {
       const retryMs = this.#backOff();
       this.#emit({ type: "outbox.failed", step: "database", error, retryMs });
       return retryMs;
     }
+  }
+
+  /** The buckets of this relay. A busy one asks for them now and then, not in every pass. */
+  async #lease(): Promise<readonly Lease[]> {
+    const { clock } = this.#settings.platform;
+    if (this.#leases !== undefined && clock.now() < this.#leaseAgainAtMs) return this.#leases;
+    const askedAtMs = clock.now();
+    this.#leases = await this.#store.lease(this.#owner, this.#settings.leaseMs, false);
+    this.#leaseAgainAtMs = askedAtMs + this.#settings.leaseMs / renewalsPerLease;
+    // Another relay may have parked rows of buckets that are new here.
+    this.#hasParked = true;
+    return this.#leases;
+  }
+
+  async #wakeScheduled(): Promise<void> {
+    const nextMs = (await this.#store.wakeScheduled()) ?? Number.POSITIVE_INFINITY;
+    // Not before the next look at the table, because other processes may schedule rows too.
+    this.#scheduledAtMs = this.#settings.platform.clock.now() + Math.min(nextMs, this.#settings.pollMs);
   }
 
   /** Resolves with whether the broker took anything. */
@@ -143,7 +169,10 @@ export class Relay {
     if (sent.length > 0) {
       const marked = await this.#store.markSent(sent);
       if (marked > 0) this.#emit({ type: "outbox.relayed", count: marked });
-      if (marked < sent.length) this.#emit({ type: "outbox.fenced", count: sent.length - marked });
+      if (marked < sent.length) {
+        this.#leases = undefined;
+        this.#emit({ type: "outbox.fenced", count: sent.length - marked });
+      }
     }
     if (retryable !== undefined && sent.length === 0 && parking.length === 0) {
       this.#emit({ type: "outbox.failed", step: "publish", error: retryable, retryMs: this.#nextBackOffMs() });
@@ -155,6 +184,7 @@ export class Relay {
   async #park(row: OutboxRow, error: Error): Promise<void> {
     const reason = `${error.name}: ${error.message}`.slice(0, reasonCharsMax);
     await this.#store.park(row, reason, this.#settings.holdKeys);
+    this.#hasParked = true;
     const { id, topic } = row.record;
     this.#emit({ type: "outbox.refused", sequence: row.sequence, id, topic, error });
   }

@@ -36,6 +36,7 @@ async function harness(): Promise<OutboxHarness> {
             },
             { platform },
           ),
+        commitAll: events => transaction(database, tx => made.publishAll(tx, anySchema, events as never), { platform }),
       };
     },
     async until(check, what) {

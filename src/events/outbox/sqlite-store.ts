@@ -196,7 +196,6 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
 
   unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]> {
     return this.#whenFree(() => {
-      this.#holdBack();
       const fences = new Map(leases.map(lease => [lease.bucket, lease]));
       const found: OutboxRow[] = [];
       let bytes = 0;
@@ -216,13 +215,16 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
     });
   }
 
-  /** Rows that have come since one of their key was parked. */
-  #holdBack(): void {
+  holdBack(): Promise<boolean> {
+    return this.#whenFree(() => this.#holdBack());
+  }
+
+  #holdBack(): boolean {
     const isAside = `state IN (${rowState.parked}, ${rowState.held}, ${rowState.skipped})`;
     const hasParked = this.#prepared(
       `SELECT 1 FROM trunkline_outbox WHERE ${isAside} AND state = ${rowState.parked} LIMIT 1`,
     ).get();
-    if (hasParked === undefined) return;
+    if (hasParked === undefined) return false;
     sqliteTransaction(this.#database, () => {
       this.#prepared(
         `UPDATE trunkline_outbox AS later SET state = ${rowState.held} WHERE state = ${rowState.unsent} AND EXISTS ` +
@@ -230,6 +232,7 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
           "AND topic = later.topic AND key = later.key AND sequence < later.sequence)",
       ).run();
     });
+    return true;
   }
 
   markSent(rows: readonly SentRow[]): Promise<number> {

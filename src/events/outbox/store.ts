@@ -19,6 +19,11 @@ export interface OutboxStore<Tx> {
   release(owner: string): Promise<void>;
   /** Makes rows whose time has come ready to be sent. Resolves with the milliseconds until the next, `undefined`: none waits. */
   wakeScheduled(): Promise<number | undefined>;
+  /**
+   * Lets rows wait that have come since one of their key was parked. Resolves with whether any row is parked: until then
+   * there is nothing to look for.
+   */
+  holdBack(): Promise<boolean>;
   /** The oldest rows of leased buckets that wait to be sent: at most `rowsMax`, and about `bytesMax` of bodies. */
   unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]>;
   /** Marks rows as sent. Resolves with how many were: fewer than given when a lease was lost. */

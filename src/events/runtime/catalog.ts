@@ -28,6 +28,11 @@ export class EventCatalog {
     return topic;
   }
 
+  /** Every event that is known. */
+  *events(): Generator<EventContract, void, undefined> {
+    for (const topic of this.#topics.values()) yield* topic.events();
+  }
+
   #learnMessage(message: DescMessage): void {
     if (isEvent(message)) {
       const event = compileEvent(message);
@@ -45,6 +50,10 @@ export class TopicTypes {
   add(event: EventContract): void {
     this.#byType.set(event.type, event);
     this.#byLooseName.set(looseName(event.type), event);
+  }
+
+  events(): Iterable<EventContract> {
+    return this.#byType.values();
   }
 
   byType(type: string): EventContract | undefined {

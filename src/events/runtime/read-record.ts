@@ -7,12 +7,15 @@ import type { TopicTypes } from "./catalog.ts";
 /** Where the type of an event stands in bodies of producers that say it nowhere else. */
 const typeField = "event_type";
 
+/** As much of a record, or of a dead letter, as its message is read from. */
+type Read = Pick<StoredRecord, "attributes" | "body">;
+
 /**
  * Finds the contract of a record. CloudEvents' type decides where there is one. A record of a plain producer has no
  * attributes, or only a type that its driver took from the routing key; its body's `event_type` counts then, in the spelling
  * of constants too.
  */
-export function contractOf(record: StoredRecord, types: TopicTypes): EventContract | undefined {
+export function contractOf(record: Read, types: TopicTypes): EventContract | undefined {
   const { type, source } = record.attributes;
   if (type !== undefined) {
     const contract = types.byType(type);
@@ -24,12 +27,12 @@ export function contractOf(record: StoredRecord, types: TopicTypes): EventContra
 }
 
 /** What the record itself says about its type, for messages. */
-export function typeText(record: StoredRecord): string {
+export function typeText(record: Read): string {
   const name = record.attributes.type ?? namedType(record);
   return name === undefined ? "it has no type, neither as an attribute nor in event_type" : `its type is "${name}"`;
 }
 
-function namedType(record: StoredRecord): string | undefined {
+function namedType(record: Read): string | undefined {
   if (isBinary(record.attributes.contentType)) return undefined;
   let value: unknown;
   try {
@@ -63,7 +66,7 @@ function mediaType(contentType: string): string {
  * The message of a record. Without a content type it is JSON if it parses as such.
  * @throws Unreadable
  */
-export function readEvent(record: StoredRecord, contract: EventContract): object {
+export function readEvent(record: Read, contract: EventContract): object {
   const { contentType } = record.attributes;
   // The common spelling first, without looking at it in detail.
   if (contentType !== "application/json" && contentType !== undefined) {

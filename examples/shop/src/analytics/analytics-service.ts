@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Handlers } from "trunkline";
 import { type EventHandler, type Inbox, on } from "trunkline/events";
+import { orderIdOf } from "../events/order-id.ts";
 import type { AnalyticsService } from "../gen/analytics/analytics_pb.ts";
 import { OrderConfirmedSchema, OrderCreatedSchema, OrderRejectedSchema } from "../gen/order/events_pb.ts";
 import type { AnalyticsStore } from "./analytics-store.ts";
@@ -14,7 +15,7 @@ export function analyticsEvents(store: AnalyticsStore, once: Inbox<DatabaseSync>
   return [
     on(OrderCreatedSchema, (event, delivery) =>
       once.run(delivery, () => {
-        store.count(event.orderId === "" ? (event.id ?? "") : event.orderId, "created", event.total);
+        store.count(orderIdOf(event), "created", event.total);
       }),
     ),
     on(OrderConfirmedSchema, (event, delivery) =>

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Handlers, RpcError } from "trunkline";
 import { type EventHandler, type Inbox, type Outbox, on } from "trunkline/events";
+import { orderIdOf } from "../events/order-id.ts";
 import { timestamp } from "../events/timestamp.ts";
 import { type InventoryService, InventoryUpdatedSchema } from "../gen/inventory/inventory_pb.ts";
 import { OrderCancelledSchema, OrderCreatedSchema } from "../gen/order/events_pb.ts";
@@ -31,7 +32,7 @@ export function inventoryEvents({ store, once, outbox }: InventoryEvents): reado
   return [
     on(OrderCreatedSchema, (event, delivery) =>
       once.run(delivery, tx => {
-        const orderId = event.orderId === "" ? (event.id ?? "") : event.orderId;
+        const orderId = orderIdOf(event);
         const outcome = store.reserve(orderId, event.items);
         if (outcome === undefined) return;
         outbox.publish(tx, InventoryUpdatedSchema, {

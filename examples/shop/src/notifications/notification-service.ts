@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Handlers, systemPlatform } from "trunkline";
 import { type Delivery, type EventHandler, type Inbox, on } from "trunkline/events";
+import { orderIdOf } from "../events/order-id.ts";
 import type { NotificationService } from "../gen/notification/notification_pb.ts";
 import {
   OrderCancelledSchema,
@@ -23,7 +24,6 @@ export function notificationHandlers(store: NotificationStore): Handlers<typeof 
 interface ToldEvent {
   readonly orderId: string;
   readonly customerId: string;
-  /** Where `orderId` is empty. */
   readonly id?: string | undefined;
 }
 
@@ -33,7 +33,7 @@ export function notificationEvents(store: NotificationStore, once: Inbox<Databas
     <E extends ToldEvent>(textOf: (event: E, orderId: string) => string) =>
     (event: E, delivery: Delivery) =>
       once.run(delivery, () => {
-        const orderId = event.orderId === "" ? (event.id ?? "") : event.orderId;
+        const orderId = orderIdOf(event);
         store.send({
           id: delivery.id,
           customerId: event.customerId,

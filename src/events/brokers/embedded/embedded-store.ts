@@ -283,7 +283,8 @@ export class EmbeddedStore implements LogStore {
       this.#trouble = explain(this.#url.file, error).message;
       this.#pollMs = pollMsMax;
     }
-    this.#pollTimer = this.#platform.clock.after(this.#pollMs, () => this.#poll());
+    // Whoever subscribes waits for what others publish, as with a socket: that keeps the process alive.
+    this.#pollTimer = this.#platform.clock.after(this.#pollMs, () => this.#poll(), true);
   }
 
   #tell(): void {

@@ -19,7 +19,7 @@ export const busyMs = 5_000;
 
 /** Changes by other processes are looked for so often while there are some; the pause doubles when there are none. */
 export const pollMsMin = 2;
-export const pollMsMax = 25;
+export const pollMsMax = 100;
 
 /** A member that has not been heard of for so long is gone, and others take its lanes. */
 export const leaseMsDefault = 10_000;

@@ -2,7 +2,7 @@ import { outsideContext, type Platform } from "../../../platform/index.ts";
 import { backoffDelayMs } from "../../../resilience/index.ts";
 import { BrokerError } from "../../errors.ts";
 import { code, isStaleCoordinator } from "./error-codes.ts";
-import { callAgain, metadataAgainMs, metadataAgeMsMax } from "./limits.ts";
+import { callAgain, metadataAgainMs, metadataAgeMsMax, partitionsMax } from "./limits.ts";
 import { pause } from "./pause.ts";
 import { type Address, CallError, type Channel, type TopicMetadata } from "./wire.ts";
 
@@ -126,7 +126,8 @@ export class Cluster {
       this.#learntAtMs.set(topic, this.#platform.clock.now());
       if (error !== code.none && error !== code.unknownTopicOrPartition && known !== undefined) continue;
       const leaders: number[] = [];
-      for (const { partition, leader } of partitions) leaders[partition] = leader;
+      for (const { partition, leader } of partitions)
+        if (partition >= 0 && partition < partitionsMax) leaders[partition] = leader;
       // A broker that has not heard of it yet does not make a topic smaller.
       this.#topics.set(topic, { topicId, leaders, error });
     }

@@ -13,6 +13,7 @@ import type {
 import { BrokerError } from "../../errors.ts";
 import type { EventRecord, StoredRecord } from "../../record.ts";
 import { Cluster } from "./cluster.ts";
+import { ConsumerProtocolMember } from "./consumer-member.ts";
 import { ClassicMember } from "./group-member.ts";
 import { groupStatuses } from "./groups.ts";
 import { DeadLetters } from "./letters.ts";
@@ -66,7 +67,10 @@ export class KafkaDriver implements BrokerDriver {
       producer: this.#producer,
       letters,
       commitEveryMs,
-      makeMember: (host, options) => new ClassicMember(client, this.#cluster, platform, host, options),
+      makeMember: (host, options) =>
+        options.protocol === "consumer"
+          ? new ConsumerProtocolMember(client, this.#cluster, platform, host, options)
+          : new ClassicMember(client, this.#cluster, platform, host, options),
     };
   }
 

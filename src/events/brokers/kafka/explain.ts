@@ -52,6 +52,11 @@ export function explain(
       `the certificate of the broker is not trusted (${String(certificate.code)}); name its root with ca=/path/to/ca.pem in the URL`,
     );
   }
+  if (says(/Connection closed|timed out/) && uses.tls) {
+    return passing(
+      "the broker closed the connection; if it does not speak TLS on that port, remove tls=true from the URL",
+    );
+  }
   if (says(/Connection closed/) && !uses.sasl) {
     return passing("the broker closed the connection; if it demands a user, add user, password and sasl=… to the URL");
   }

@@ -138,6 +138,8 @@ export class Fetcher {
     const { topic, partition } = reader.target;
     reader.damages++;
     reader.restart();
+    // Longer than after a connection that broke: what is wrong on the way may need a moment to pass.
+    reader.failures = reader.damages + 2;
     this.#pause(reader);
     if (reader.damages <= damagedMax) return;
     const place = `${topic}/${partition}@${reader.fetchOffset}`;

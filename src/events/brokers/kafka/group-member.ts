@@ -2,6 +2,7 @@ import { type Clock, outsideContext, type Platform, type Timer } from "../../../
 import { assignors } from "./assignors.ts";
 import type { Cluster } from "./cluster.ts";
 import { code } from "./error-codes.ts";
+import { GroupCoordinator } from "./group-coordinator.ts";
 import { heartbeatMsMax, heartbeatsPerSession, rebalanceTimeoutMs, requestTimeoutMs } from "./limits.ts";
 import { type GroupCall, Membership, type MembershipCommand, type MembershipEvent } from "./membership.ts";
 import { pause } from "./pause.ts";
@@ -45,6 +46,7 @@ export interface Member {
 }
 
 export interface MemberOptions {
+  readonly protocol: "classic" | "consumer";
   readonly group: string;
   readonly topics: readonly string[];
   readonly instanceId: string | undefined;
@@ -61,9 +63,7 @@ export class ClassicMember implements Member {
   readonly #heartbeatMs: number;
   /** Joining takes as long as the slowest member; everything else must not wait behind it. */
   readonly #joinChannel: Channel;
-  readonly #channel: Channel;
-  readonly #closed = new AbortController();
-  #coordinator: Promise<Address> | undefined;
+  readonly #coordinator: GroupCoordinator;
   #places: readonly Place[] = [];
   #failures = 0;
   #heartbeatTimer: Timer | undefined;
@@ -79,41 +79,28 @@ export class ClassicMember implements Member {
     this.#machine = new Membership(options.group, options.instanceId !== undefined);
     this.#heartbeatMs = Math.min(options.sessionTimeoutMs / heartbeatsPerSession, heartbeatMsMax);
     this.#joinChannel = client.channel(rebalanceTimeoutMs + requestTimeoutMs);
-    this.#channel = client.channel(requestTimeoutMs);
+    this.#coordinator = new GroupCoordinator(client, cluster, options.group);
   }
 
   start(): void {
     this.#on({ type: "start" });
   }
 
-  async commit(offsets: readonly OffsetToCommit[]): Promise<readonly CommitAnswer[]> {
-    const identity = this.#identity();
-    const at = await this.#findCoordinator();
-    try {
-      return await this.#channel.commit(at, identity, offsets);
-    } catch (error) {
-      this.#coordinator = undefined;
-      throw error;
-    }
+  commit(offsets: readonly OffsetToCommit[]): Promise<readonly CommitAnswer[]> {
+    return this.#coordinator.commit(this.#identity(), offsets);
   }
 
   refused(error: number): void {
     this.#on({ type: "refused", term: this.#machine.term, call: "commit", error });
-    if (error === code.notCoordinator || error === code.coordinatorNotAvailable) this.#coordinator = undefined;
+    this.#coordinator.refused(error);
   }
 
-  async committed(places: readonly Place[] | undefined): Promise<CommittedAnswer> {
-    const at = await this.#findCoordinator();
-    try {
-      return await this.#channel.committed(at, this.#options.group, places);
-    } catch (error) {
-      this.#coordinator = undefined;
-      throw error;
-    }
+  committed(places: readonly Place[] | undefined): Promise<CommittedAnswer> {
+    return this.#coordinator.committed(places);
   }
 
   abandon(): void {
-    this.#closed.abort();
+    this.#coordinator.abandon();
   }
 
   async close(): Promise<void> {
@@ -121,31 +108,19 @@ export class ClassicMember implements Member {
     const commands = this.#machine.on({ type: "leave" });
     this.#heartbeatTimer?.cancel();
     this.#repartitionTimer?.cancel();
-    if (commands.length > 0 && !this.#closed.signal.aborted) {
+    if (commands.length > 0 && !this.#coordinator.signal.aborted) {
       try {
-        await this.#channel.leaveGroup(await this.#findCoordinator(), identity);
+        await this.#coordinator.channel.leaveGroup(await this.#coordinator.find(), identity);
       } catch {
         // The session time-out says the same, later.
       }
     }
-    this.#closed.abort();
-    await Promise.all([this.#channel.close(), this.#joinChannel.close()]);
+    await Promise.all([this.#coordinator.close(), this.#joinChannel.close()]);
   }
 
   #identity(): MemberIdentity {
     const { memberId, generation } = this.#machine;
     return { group: this.#options.group, generation, memberId, instanceId: this.#options.instanceId };
-  }
-
-  #findCoordinator(): Promise<Address> {
-    if (this.#coordinator === undefined) {
-      const found = this.#cluster.coordinatorOf(this.#channel, this.#options.group, this.#closed.signal);
-      this.#coordinator = found;
-      found.catch(() => {
-        if (this.#coordinator === found) this.#coordinator = undefined;
-      });
-    }
-    return this.#coordinator;
   }
 
   #on(event: MembershipEvent): void {
@@ -191,8 +166,8 @@ export class ClassicMember implements Member {
     this.#heartbeatTimer?.cancel();
     this.#repartitionTimer?.cancel();
     this.#sharedOut = undefined;
-    if (isAgain) await pause(this.#clock, this.#cluster.pauseMs(++this.#failures), this.#closed.signal);
-    if (findsCoordinator) this.#coordinator = undefined;
+    if (isAgain) await pause(this.#clock, this.#cluster.pauseMs(++this.#failures), this.#coordinator.signal);
+    if (findsCoordinator) this.#coordinator.forget();
     const { group, topics, instanceId, sessionTimeoutMs } = this.#options;
     await this.#call("join", term, async at => {
       const strategies = Object.keys(assignors);
@@ -252,7 +227,7 @@ export class ClassicMember implements Member {
     } catch {
       // Whoever reads from the cluster notices too, and says so.
     }
-    if (this.#closed.signal.aborted || this.#sharedOut !== shared) return;
+    if (this.#coordinator.signal.aborted || this.#sharedOut !== shared) return;
     const now = this.#partitionsOf(topics);
     if ([...now].some(([topic, count]) => shared.get(topic) !== count)) this.#on({ type: "repartitioned" });
     else this.#watchPartitions();
@@ -260,11 +235,11 @@ export class ClassicMember implements Member {
 
   #armHeartbeat(term: number, findsCoordinator: boolean): void {
     this.#heartbeatTimer?.cancel();
-    if (findsCoordinator) this.#coordinator = undefined;
+    if (findsCoordinator) this.#coordinator.forget();
     const delayMs = findsCoordinator ? this.#cluster.pauseMs(++this.#failures) : this.#heartbeatMs;
     this.#heartbeatTimer = this.#clock.after(delayMs, () => {
       void this.#call("heartbeat", term, async at => {
-        const error = await this.#channel.heartbeat(at, this.#identity());
+        const error = await this.#coordinator.channel.heartbeat(at, this.#identity());
         if (error === code.none) {
           this.#failures = 0;
           this.#on({ type: "beaten", term });
@@ -282,14 +257,15 @@ export class ClassicMember implements Member {
   }
 
   async #call(call: GroupCall, term: number, run: (at: Address) => Promise<number>): Promise<void> {
-    if (this.#machine.term !== term || this.#closed.signal.aborted) return;
+    if (this.#machine.term !== term || this.#coordinator.signal.aborted) return;
     try {
-      const error = await run(await this.#findCoordinator());
+      const error = await run(await this.#coordinator.find());
       if (error !== code.none) this.#on({ type: "refused", term, call, error });
     } catch (error) {
-      if (this.#closed.signal.aborted) return;
+      if (this.#coordinator.signal.aborted) return;
       // A running member does not give up because of connections, whatever they say: only start-up does.
-      if (error instanceof CallError) this.#on({ type: "unanswered", term, call });
+      if (error instanceof CallError && !(error.isFinal && this.#machine.generation < 0))
+        this.#on({ type: "unanswered", term, call });
       else if (this.#machine.term === term) this.#host.failed(error as Error);
     }
   }

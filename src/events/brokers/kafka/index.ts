@@ -18,7 +18,7 @@ import { parseKafkaUrl } from "./url.ts";
  */
 export async function connectKafka(url: string, context: DriverContext): Promise<BrokerDriver> {
   const parsed = parseKafkaUrl(url);
-  const client = await loadClient(parsed, clientIdOf(context.options.source));
+  const client = await loadClient(parsed, clientIdOf(context.options.source), context.platform.clock);
   const driver = new KafkaDriver(client, parsed.brokers, context);
   try {
     await driver.reach();

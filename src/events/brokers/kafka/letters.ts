@@ -67,10 +67,8 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   async replay(letter: DeadLetter): Promise<void> {
-    await this.#refuseMissing(letter);
+    const record = { ...letter, fallbackId: await this.#fallbackIdOf(letter) };
     const nowMs = this.#nowMs();
-    const fallbackId = letter.attributes.headers?.[fallbackName] ?? letter.place.replace("@", "/");
-    const record = { ...letter, fallbackId };
     await this.#write(outgoingRetry(record, retryTopicOf(letter.group), nowMs, noHistory, nowMs));
     await this.#end(letter);
   }
@@ -80,9 +78,9 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   async edit(letter: DeadLetter, change: DeadLetterEdit): Promise<DeadLetter> {
-    await this.#refuseMissing(letter);
+    const fallbackId = await this.#fallbackIdOf(letter);
     const edited = editedLetter(letter, change);
-    await this.#write(this.#outgoing(edited, letter.place.replace("@", "/")));
+    await this.#write(this.#outgoing(edited, fallbackId));
     return edited;
   }
 
@@ -117,9 +115,12 @@ export class DeadLetters implements DeadLetterStore {
     return places;
   }
 
-  async #refuseMissing({ group, letterId }: DeadLetter): Promise<void> {
-    const places = await this.#index(group, new Set([letterId]));
-    if (!places.has(letterId)) throw new BrokerError(`the dead letter ${letterId} of ${group} is not there any more`);
+  /** The id of an event that has none of its own: it stays the same through all its ways. @throws BrokerError for a letter that is gone */
+  async #fallbackIdOf({ group, letterId, place }: DeadLetter): Promise<string> {
+    const found = (await this.#index(group, new Set([letterId]))).get(letterId);
+    const record = found === undefined ? undefined : await new LetterReader(this.#parts).at(found);
+    if (record === undefined) throw new BrokerError(`the dead letter ${letterId} of ${group} is not there any more`);
+    return record.story.get(`${prefix}fallback-id`) ?? place.replace("@", "/");
   }
 
   #end({ letterId, group }: DeadLetter): Promise<void> {
@@ -154,7 +155,6 @@ export class DeadLetters implements DeadLetterStore {
   }
 }
 
-const fallbackName = `${prefix}fallback-id`;
 /** In place of a returned record's number: what the index needs to know of a record. */
 const tombstone = 1;
 

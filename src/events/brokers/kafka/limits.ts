@@ -2,6 +2,8 @@
 
 /** Of a TCP connection with TLS and SASL. */
 export const connectTimeoutMs = 5_000;
+/** After so long beyond it, we end it ourselves. */
+export const connectGraceMs = 1_000;
 /** An answer that takes longer is given up, and its connection with it. */
 export const requestTimeoutMs = 10_000;
 /** First contact: so long is a cluster looked for before `connect` gives up. */
@@ -11,6 +13,8 @@ export const firstContactMs = 10_000;
 export const callAgain = { jitter: "none", baseMs: 50, factor: 2, maxMs: 2_000 } as const;
 /** Metadata of a topic that is missing or has no leader is asked for at most so often. */
 export const metadataAgainMs = 100;
+/** Of a topic; Kafka itself becomes slow long before. */
+export const partitionsMax = 1_000_000;
 /** New partitions are noticed after so long. */
 export const metadataAgeMsMax = 30_000;
 
@@ -54,6 +58,8 @@ export const heartbeatMsMax = 3_000;
 export const revokeBudgetMs = 30_000;
 /** What a member announces: its drain, then commits and the answer itself. */
 export const rebalanceTimeoutMs = revokeBudgetMs + 15_000;
+/** A group that cannot be joined for so long is an error of the subscription: two rebalances of its slowest member. */
+export const startTimeoutMs = 2 * rebalanceTimeoutMs;
 /** A closing member tries for so long to commit and to leave. */
 export const leaveTimeoutMs = 10_000;
 /** Records that wait in memory until they are due, for each partition of the retry topic. */

@@ -70,9 +70,9 @@ export class Membership {
       case "beaten":
         return this.#isMember ? [this.#beatLater(false)] : [];
       case "refused":
-        return this.#refused(event.call, event.error);
+        return this.#expects(event.call) ? this.#refused(event.call, event.error) : [];
       case "unanswered":
-        return this.#unanswered(event.call);
+        return this.#expects(event.call) ? this.#again(event.call, true) : [];
       case "repartitioned":
         return this.state === "stable" ? this.#revoke() : [];
       case "revoked":
@@ -82,6 +82,11 @@ export class Membership {
       default:
         return event satisfies never;
     }
+  }
+
+  #expects(call: GroupCall): boolean {
+    if (call === "join") return this.state === "joining";
+    return call === "sync" ? this.state === "syncing" : this.#isMember;
   }
 
   get #isMember(): boolean {
@@ -170,10 +175,6 @@ export class Membership {
     // Heartbeats go on: they keep the session alive while handlers end.
     const later = call === "heartbeat" ? [this.#beatLater(false)] : [];
     return this.state === "stable" ? [...this.#revoke(), ...later] : later;
-  }
-
-  #unanswered(call: GroupCall): readonly MembershipCommand[] {
-    return this.#again(call, true);
   }
 
   #again(call: GroupCall, findsCoordinator: boolean): readonly MembershipCommand[] {

@@ -64,6 +64,7 @@ export class PartitionReader {
     return this.#fetchOffset;
   }
 
+  /** That wait; an answer stays in memory until its last batch is delivered. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -146,7 +147,7 @@ export class PartitionReader {
       const header = readBatchHeader(chunk.bytes, chunk.at, this.#client.crc32c);
       if (header === undefined) {
         this.#chunks.shift();
-        this.#bytes -= chunk.bytes.length;
+        this.#bytes -= chunk.bytes.length - chunk.at;
         return this.#chunks.length === 0 ? undefined : position;
       }
       const counts = chunk.filter.takes(header);
@@ -163,6 +164,7 @@ export class PartitionReader {
   }
 
   #endBatch(chunk: Chunk, header: BatchHeader): number {
+    this.#bytes -= header.end - chunk.at;
     chunk.at = header.end;
     this.#header = undefined;
     this.#cursor = undefined;

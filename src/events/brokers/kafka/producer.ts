@@ -331,6 +331,9 @@ export class Producer {
       const failure = this.#tooLate(isMissing ? `the topic ${topic} does not exist and` : topic);
       for (const one of waiting) one.settle(failure);
     }
+    // Topics that have grown are noticed, as long as somebody writes.
+    const aged = this.#cluster.aged([...this.#partitions.keys()]);
+    if (aged.length > 0) this.#refresh(aged);
     this.#pumpSoon();
   }
 }

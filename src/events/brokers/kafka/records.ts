@@ -33,11 +33,16 @@ export function outgoingCopy(
   const isForeign = attributes.id === undefined && attributes.source === undefined && attributes.type === undefined;
   const complete = { ...gaps, ...attributes, topic, key: record.key, body: record.body };
   for (const [name, value] of headersOf(complete, "ce_")) {
-    if (value === "" || (name === "ce_time" && attributes.timeMs === undefined)) continue;
+    if ((value === "" && isAttribute(name)) || (name === "ce_time" && attributes.timeMs === undefined)) continue;
     if (isForeign && (name === "ce_specversion" || name === "ce_subject")) continue;
     headers.push(name, value);
   }
   return { topic, key, value: record.body, headers, timestampMs };
+}
+
+/** An empty header of the publisher's own is one all the same. */
+function isAttribute(name: string): boolean {
+  return name.startsWith("ce_") || name === "content-type";
 }
 
 /** What a foreign record does not say stays unsaid: these are left out again. */
@@ -144,8 +149,27 @@ export function textHeaders({ bytes, headers }: RecordCursor): Header[] {
   for (let index = 0; index < headers.length; index += 4) {
     const valueStart = headers[index + 2] as number;
     if (valueStart < 0) continue;
-    const name = bytes.toString("utf8", headers[index] as number, headers[index + 1] as number);
+    const name = headerName(bytes, headers[index] as number, headers[index + 1] as number);
     found.push([name, bytes.toString("utf8", valueStart, headers[index + 3] as number)]);
   }
   return found;
+}
+
+/** Names by their length and last byte: nearly every record has the same few, and comparing costs less than decoding. */
+const nameCache = new Map<number, { readonly bytes: Buffer; readonly name: string }>();
+
+function headerName(bytes: Buffer, start: number, end: number): string {
+  const length = end - start;
+  if (length === 0 || length > 64) return bytes.toString("utf8", start, end);
+  const slot = (length << 8) | (bytes[end - 1] as number);
+  const cached = nameCache.get(slot);
+  if (cached !== undefined) {
+    let index = 0;
+    while (index < length && cached.bytes[index] === bytes[start + index]) index++;
+    if (index === length) return cached.name;
+  }
+  const name = bytes.toString("utf8", start, end);
+  // At most 64 × 256 slots, so that it cannot grow for ever.
+  if (cached === undefined) nameCache.set(slot, { bytes: Buffer.from(bytes.subarray(start, end)), name });
+  return name;
 }

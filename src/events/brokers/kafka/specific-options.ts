@@ -25,5 +25,10 @@ export function specificOptions({ group, specific }: SubscriptionDemand): Specif
   if (!(Number.isInteger(session) && session >= 1_000 && session <= 1_800_000)) {
     throw new BrokerError(`${where}.sessionTimeoutMs is ${session}; it must be a whole number from 1000 to 1800000`);
   }
+  if (protocol === "consumer" && options.sessionTimeoutMs !== undefined) {
+    throw new BrokerError(
+      `${where}.sessionTimeoutMs is set, but with protocol "consumer" the broker decides (group.consumer.session.timeout.ms); leave it out`,
+    );
+  }
   return { protocol, instanceId: staticMemberId, sessionTimeoutMs: session };
 }

@@ -1,22 +1,22 @@
-import { type Clock, outsideContext, type Platform, type Timer } from "../../../platform/index.ts";
+import { type Clock, outsideContext, type Platform } from "../../../platform/index.ts";
 import type { DeathDetails, DriverSubscription, RecordSink, SubscriptionDemand } from "../../driver.ts";
 import { BrokerError } from "../../errors.ts";
 import { type LaneCommit, type LaneHost, LogLane, type LogRecord } from "../../log/index.ts";
 import type { AttemptHistory } from "../../record.ts";
 import type { Cluster } from "./cluster.ts";
+import { Commits, type CommitsHost } from "./commits.ts";
 import { DueGate } from "./due-gate.ts";
-import { code, codeText, isNotAuthorized } from "./error-codes.ts";
 import { Fetcher, type FetcherHost } from "./fetcher.ts";
 import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
 import type { DeadLetters } from "./letters.ts";
-import { leaveTimeoutMs, revokeBudgetMs } from "./limits.ts";
+import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
 import type { FetchTarget } from "./partition-reader.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
 import { outgoingRetry, recordAt, retriedAt } from "./records.ts";
 import { type StartingPoint, startingPoints } from "./starting-points.ts";
 import { retryTopicOf } from "./topics.ts";
-import type { Channel, CommitAnswer, KafkaClient, OffsetToCommit, Place } from "./wire.ts";
+import type { Channel, KafkaClient, Place } from "./wire.ts";
 
 export interface SubscriptionParts {
   readonly client: KafkaClient;
@@ -38,7 +38,7 @@ interface Held {
  * A member of a group with its lanes: opens them where the group has committed, has them filled by the fetcher, commits
  * what is settled, and gives them away when their handlers have ended.
  */
-export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHost, FetcherHost {
+export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHost, FetcherHost, CommitsHost {
   readonly #parts: SubscriptionParts;
   readonly #clock: Clock;
   readonly #demand: SubscriptionDemand;
@@ -47,6 +47,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   readonly #gate: DueGate;
   readonly #fetcher: Fetcher;
   readonly #member: Member;
+  readonly #commits: Commits;
   readonly #whenOver: () => void;
   readonly #held = new Map<string, Held>();
   readonly #closed = new AbortController();
@@ -55,12 +56,6 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   #epoch = 0;
   #isStopped = false;
   #isClosing = false;
-  #commitTimer: Timer | undefined;
-  #commitRunning: Promise<void> | undefined;
-  #commitIsWanted = false;
-  #commitFailures = 0;
-  /** Brokers can be told to take less metadata than Kafka's default. */
-  #metadataIsShort = false;
   #lost = new AbortController();
   #started: { resolve(): void; reject(error: Error): void } | undefined;
 
@@ -81,14 +76,32 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     this.#gate.onFreed = () => this.#fetcher.wake();
     this.#fetcher = new Fetcher(parts.client, parts.cluster, parts.platform, this);
     this.#member = parts.makeMember(this, options);
+    const { group } = demand;
+    const { cluster, commitEveryMs: everyMs } = parts;
+    this.#commits = new Commits(this, { group, everyMs, clock: this.#clock, cluster, member: this.#member });
   }
 
   /** Resolves when the group has its first partitions and their places are committed. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#started = { resolve, reject };
+      const timer = outsideContext(() =>
+        this.#clock.after(startTimeoutMs, () => this.failed(this.#neverStarted()), true),
+      );
+      const settled = (then: () => void) => {
+        timer.cancel();
+        then();
+      };
+      this.#started = { resolve: () => settled(resolve), reject: error => settled(() => reject(error)) };
       this.#member.start();
     });
+  }
+
+  #neverStarted(): BrokerError {
+    const { failure } = this.#parts.cluster;
+    const why = failure === undefined ? "its coordinator has let nobody in" : failure.message;
+    return new BrokerError(
+      `kafka: group ${this.#demand.group} could not be joined within ${startTimeoutMs / 1_000} s: ${why}; look at the state of the group (kafka-consumer-groups --describe --state --group ${this.#demand.group})`,
+    );
   }
 
   async retryLater(record: LogRecord, delayMs: number, history: AttemptHistory): Promise<void> {
@@ -115,11 +128,10 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     await this.stop();
     const untilMs = this.#clock.now() + leaveTimeoutMs;
     const tooLong = outsideContext(() => this.#clock.after(leaveTimeoutMs, () => this.#member.abandon(), true));
-    this.#commitTimer?.cancel();
-    await this.#commitRunning;
+    this.#commits.stop();
+    await this.#commits.running;
     const last = this.#closeLanes([...this.#held.values()]);
-    let isCommitted = true;
-    if (last.length > 0) isCommitted = await this.#commitLast(last, untilMs);
+    const isCommitted = await this.#commits.last(last, untilMs, this.#lost.signal);
     this.#closed.abort();
     await this.#member.close();
     tooLong.cancel();
@@ -135,7 +147,6 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   // Of the membership.
 
   assign(places: readonly Place[]): void {
-    this.#lost = new AbortController();
     this.#fetcher.renew();
     const epoch = ++this.#epoch;
     for (const place of places) this.#opening.set(nameOf(place), epoch);
@@ -149,14 +160,15 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     for (const { lane } of held) lane.drain();
     const handlers = held.map(({ lane }) => this.#sinkOf(lane).revoke(lane, revokeBudgetMs));
     await Promise.race([Promise.all(handlers), whenLost]);
-    await Promise.race([this.#commitRunning, whenLost]);
+    await Promise.race([this.#commits.running, whenLost]);
     if (lost.aborted) return;
     const last = this.#closeLanes(held);
-    if (last.length > 0) await Promise.race([this.#commitLast(last, this.#clock.now() + leaveTimeoutMs), whenLost]);
+    await Promise.race([this.#commits.last(last, this.#clock.now() + leaveTimeoutMs, lost), whenLost]);
   }
 
   lose(places: readonly Place[]): void {
     this.#lost.abort();
+    this.#lost = new AbortController();
     for (const { lane } of this.#take(places)) {
       this.#held.delete(lane.name);
       lane.lose();
@@ -181,18 +193,11 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   // Of lanes.
 
   changed(): void {
-    if (this.#isClosing || this.#commitTimer !== undefined) return;
-    this.#armCommit(this.#parts.commitEveryMs);
+    this.#commits.changed();
   }
 
   commitSoon(): void {
-    if (this.#commitIsWanted || this.#isClosing) return;
-    this.#commitIsWanted = true;
-    outsideContext(() =>
-      this.#clock.endOfTurn(() => {
-        if (this.#commitRunning === undefined) this.#commit();
-      }),
-    );
+    this.#commits.soon();
   }
 
   wants(): void {
@@ -270,104 +275,20 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     return last;
   }
 
+  // Of the commits.
+
+  *lanes(): Generator<LogLane> {
+    for (const { lane } of this.#held.values()) yield lane;
+  }
+
+  committed(): void {
+    this.#hasStarted();
+  }
+
   #hasStarted(): void {
     this.#started?.resolve();
     this.#started = undefined;
   }
-
-  // Committing.
-
-  #armCommit(delayMs: number): void {
-    this.#commitTimer?.cancel();
-    this.#commitTimer = outsideContext(() => this.#clock.after(delayMs, () => this.#commit()));
-  }
-
-  #commit(): void {
-    this.#commitTimer?.cancel();
-    this.#commitTimer = undefined;
-    if (this.#commitRunning !== undefined) return;
-    this.#commitIsWanted = false;
-    const commits: LaneCommit[] = [];
-    for (const { lane } of this.#held.values()) {
-      const commit = lane.takeCommit();
-      if (commit !== undefined) commits.push(commit);
-    }
-    if (commits.length === 0) return;
-    this.#commitRunning = this.#write(commits).finally(() => {
-      this.#commitRunning = undefined;
-      if (this.#commitIsWanted && !this.#isClosing) this.#commit();
-    });
-  }
-
-  async #write(commits: readonly LaneCommit[]): Promise<void> {
-    const errors = await this.#ask(commits);
-    let failed = 0;
-    for (const [index, commit] of commits.entries()) {
-      if (errors[index] === code.none) commit.lane.committed(commit);
-      else {
-        failed++;
-        commit.lane.commitFailed(commit);
-      }
-    }
-    if (failed === 0) {
-      this.#commitFailures = 0;
-      this.#hasStarted();
-    } else if (!this.#isClosing) {
-      this.#commitIsWanted = false;
-      this.#armCommit(this.#parts.cluster.pauseMs(++this.#commitFailures));
-    }
-  }
-
-  /** The last commit of lanes, repeated while that makes sense. @returns whether it is durable, or cannot be any more */
-  async #commitLast(commits: readonly LaneCommit[], untilMs: number): Promise<boolean> {
-    let left = commits;
-    for (let attempt = 1; ; attempt++) {
-      const errors = await this.#ask(left);
-      left = left.filter((_, index) => isWorthRepeating(errors[index]));
-      if (left.length === 0) return true;
-      if (this.#clock.now() > untilMs || this.#lost.signal.aborted) return false;
-      await pause(this.#clock, this.#parts.cluster.pauseMs(attempt), this.#lost.signal);
-    }
-  }
-
-  /** Error codes by commit; `undefined` where there was no answer. */
-  async #ask(commits: readonly LaneCommit[]): Promise<readonly (number | undefined)[]> {
-    const offsets = commits.map(({ lane, offset, metadata }): OffsetToCommit => {
-      const { topic, partition } = lane;
-      // The part before the semicolon says how far handlers may have come, the rest counts attempts.
-      return { topic, partition, offset, metadata: this.#metadataIsShort ? metadata.replace(/;.*/s, "") : metadata };
-    });
-    let answers: readonly CommitAnswer[];
-    try {
-      answers = await this.#member.commit(offsets);
-    } catch {
-      return [];
-    }
-    const errors = new Map(answers.map(answer => [nameOf(answer), answer.error]));
-    for (const error of new Set(errors.values())) this.#refused(error);
-    return commits.map(({ lane }) => errors.get(lane.name));
-  }
-
-  #refused(error: number): void {
-    if (error === code.none) return;
-    if (error === code.offsetMetadataTooLarge) this.#metadataIsShort = true;
-    else if (isNotAuthorized(error)) {
-      const text = `kafka: group ${this.#demand.group} may not commit: ${codeText(error)}; allow READ on the group and on its topics for the user of the URL`;
-      this.failed(new BrokerError(text));
-    } else this.#member.refused(error);
-  }
-}
-
-/** Not when the partition belongs to somebody else by now. */
-function isWorthRepeating(error: number | undefined): boolean {
-  return (
-    error !== code.none &&
-    error !== code.unknownMemberId &&
-    error !== code.illegalGeneration &&
-    error !== code.fencedInstanceId &&
-    error !== code.staleMemberEpoch &&
-    error !== code.fencedMemberEpoch
-  );
 }
 
 function nameOf({ topic, partition }: Place): string {

@@ -161,11 +161,22 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
   }
 }
 
-/** The letter with its event's own topic, also where the broker itself has put it there. */
+/**
+ * The letter with its event's own topic, also where the broker itself has put it there, and without the returns of the queue
+ * of dead letters: those are looks at it, no attempts.
+ */
 function original(delivery: AmqpDelivery, queue: string): RabbitmqRecord {
-  const headers = delivery.properties.headers ?? {};
-  if (headers[ownHeader.topic] !== undefined) return new RabbitmqRecord(delivery, queue);
-  return new RabbitmqRecord({ ...delivery, exchange: firstExchange(headers) ?? delivery.exchange }, queue);
+  const { "x-delivery-count": _looks, ...headers } = delivery.properties.headers ?? {};
+  const isOurs = headers[ownHeader.topic] !== undefined;
+  return new RabbitmqRecord(
+    {
+      ...delivery,
+      isRedelivered: false,
+      exchange: isOurs ? delivery.exchange : (firstExchange(headers) ?? delivery.exchange),
+      properties: { ...delivery.properties, headers },
+    },
+    queue,
+  );
 }
 
 function firstExchange(headers: Readonly<Record<string, unknown>>): string | undefined {

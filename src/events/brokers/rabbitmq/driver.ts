@@ -14,29 +14,20 @@ import type { RabbitmqAddress } from "./address.ts";
 import { type AmqpClient, type AmqpConnection, AmqpError, type AmqpMessage } from "./amqp.ts";
 import { explainOperation } from "./connect-error.ts";
 import { RabbitmqDeadLetters } from "./dead-letters.ts";
+import { Declarations, refuseFewerPartitions } from "./declarations.ts";
 import { dueTopic, Ladder, ladderDelayMsMax, stepsOf } from "./ladder.ts";
 import { LaneConsumer } from "./lane-consumer.ts";
-import { bodyBytesMax, connectionWaitMs, ladderLevelsInAdvance, pendingBytesMax } from "./limits.ts";
+import { bodyBytesMax, connectionWaitMs, pendingBytesMax } from "./limits.ts";
 import { messageOf, whyNotSendable } from "./message.ts";
-import { checkName, ownHeader, type QueueNames, queueNames } from "./names.ts";
+import { checkName, ownHeader, queueNames } from "./names.ts";
 import { tell } from "./observed.ts";
 import { Publisher } from "./publisher.ts";
 import { type GroupEntry, GroupRegistry } from "./registry.ts";
-import { type SubscribeWish, wishOf } from "./subscribe-options.ts";
+import { wishOf } from "./subscribe-options.ts";
 import { RabbitmqSubscription, retryOf } from "./subscription.ts";
 import { SupervisedConnection } from "./supervised-connection.ts";
 import { tail } from "./tail.ts";
-import {
-  ensurePartitionExchange,
-  ensureQueue,
-  ensureQueueByExchange,
-  ensureTopics,
-  exists,
-  majorOf,
-  onChannel,
-  partitionExchange,
-  requireVersion,
-} from "./topology.ts";
+import { majorOf, onChannel, requireVersion } from "./topology.ts";
 
 /**
  * RabbitMQ behind the port of brokers. Two connections: one publishes, and is the one that the broker stops reading from when
@@ -55,13 +46,7 @@ export class RabbitmqDriver implements BrokerDriver {
   readonly #ladder: Ladder;
   readonly #registry: GroupRegistry;
   readonly #subscriptions = new Set<RabbitmqSubscription>();
-  /** Topics that were asked for. */
-  readonly #prepared = new Set<string>();
-  /** Known to be there, on the present connection. */
-  readonly #topics = new Set<string>();
-  readonly #scheduledTopics = new Set<string>();
-  #ladderLevels = 0;
-  #declaring: Promise<unknown> = Promise.resolve();
+  readonly #declarations: Declarations;
   #consumingStart: Promise<void> | undefined;
 
   /** @throws BrokerError when no host can be reached, or none that will do */
@@ -99,13 +84,12 @@ export class RabbitmqDriver implements BrokerDriver {
       order: "none",
       bodyBytesMax: majorOf(version) >= 4 ? bodyBytesMax.since4 : bodyBytesMax.before4,
     };
-    publishing.listen({
-      down: () => {
-        // What is there on the next connection may be another broker's, or a new one's.
-        this.#topics.clear();
-        this.#scheduledTopics.clear();
-        this.#ladderLevels = 0;
-      },
+    this.#declarations = new Declarations({
+      publishing,
+      ladder: this.#ladder,
+      mayCreateTopics: options.createTopics !== false,
+      observer,
+      openAside: () => this.#openAside(),
     });
     this.#publisher = new Publisher({
       connection: publishing,
@@ -113,7 +97,7 @@ export class RabbitmqDriver implements BrokerDriver {
       observer,
       timeoutMs: address.publishTimeoutMs,
       pendingBytesMax: options.gather?.pendingBytesMax ?? pendingBytesMax,
-      restore: connection => this.#restore(connection),
+      restore: connection => this.#declarations.restore(connection),
     });
     this.#registry = new GroupRegistry(address.prefix, (exchange, body) =>
       this.#send({
@@ -165,16 +149,7 @@ export class RabbitmqDriver implements BrokerDriver {
 
   prepare(topics: readonly string[]): Promise<void> {
     for (const topic of topics) checkName(topic, "topic");
-    return this.#declare(async () => {
-      const missing = topics.filter(topic => !this.#topics.has(topic));
-      if (missing.length === 0) return;
-      const connection = await this.#publishing.whenUp(connectionWaitMs);
-      await ensureTopics(connection, missing, this.#mayCreate);
-      for (const topic of missing) {
-        this.#topics.add(topic);
-        this.#prepared.add(topic);
-      }
-    });
+    return this.#declarations.prepare(topics);
   }
 
   async subscribe(demand: SubscriptionDemand, sink: RecordSink): Promise<DriverSubscription> {
@@ -186,7 +161,9 @@ export class RabbitmqDriver implements BrokerDriver {
         ? [queueNames(wish.queue)]
         : Array.from({ length: wish.partitions }, (_, index) => queueNames(wish.queue, index));
     const connection = await this.#consumer();
-    if (wish.partitions !== undefined) await this.#preparePartitions(connection, demand, wish);
+    if (wish.partitions !== undefined) {
+      await refuseFewerPartitions(connection, demand.group, wish.queue, wish.partitions);
+    }
     const consumers = queues.map(
       names =>
         new LaneConsumer({
@@ -197,10 +174,10 @@ export class RabbitmqDriver implements BrokerDriver {
           platform,
           observer,
           sink,
-          ensure: current => this.#ensureQueues(current, demand, wish, names),
+          ensure: current => this.#declarations.ensureQueues(current, demand, wish, names),
           countCrash: async record => {
-            const history = { ...record.history, attempts: record.history.attempts + 1 };
-            await this.#send(await retryOf(record, 0, history, levels => this.#delayExchange(levels)));
+            const { history } = record; // has the attempt already
+            await this.#send(await retryOf(record, 0, history, levels => this.#declarations.delayExchange(levels)));
           },
         }),
     );
@@ -210,18 +187,17 @@ export class RabbitmqDriver implements BrokerDriver {
       platform,
       ids,
       send: message => this.#send(message),
-      delayExchange: levels => this.#delayExchange(levels),
+      delayExchange: levels => this.#declarations.delayExchange(levels),
       closed: closed => this.#subscriptions.delete(closed),
     });
     try {
       for (const consumer of consumers) await consumer.start();
-      const entry: GroupEntry = { group: demand.group, topics: demand.topics, queues };
-      await this.#declare(async () => this.#registry.add(await this.#consumer(), entry));
     } catch (error) {
       await subscription.close();
       throw error;
     }
     this.#subscriptions.add(subscription);
+    await this.#register({ group: demand.group, topics: demand.topics, queues });
     return subscription;
   }
 
@@ -281,10 +257,6 @@ export class RabbitmqDriver implements BrokerDriver {
     return this.close();
   }
 
-  get #mayCreate(): boolean {
-    return this.#context.options.createTopics !== false;
-  }
-
   /** The consuming connection, made when somebody needs it. */
   async #consumer(): Promise<AmqpConnection> {
     this.#consumingStart ??= this.#consuming.start().catch(error => {
@@ -307,13 +279,8 @@ export class RabbitmqDriver implements BrokerDriver {
     }
     try {
       const { levels, headers } = stepsOf(delayMs);
-      const exchange = await this.#delayExchange(levels);
-      await this.#declare(async () => {
-        if (this.#scheduledTopics.has(record.topic)) return;
-        const connection = await this.#publishing.whenUp(connectionWaitMs);
-        await onChannel(connection, channel => this.#ladder.bindTopic(channel, record.topic));
-        this.#scheduledTopics.add(record.topic);
-      });
+      const exchange = await this.#declarations.delayExchange(levels);
+      await this.#declarations.scheduling(record.topic);
       const message = messageOf(record, true);
       const added = { ...headers, [ownHeader.due]: dueTopic(record.topic), [ownHeader.topic]: record.topic };
       const properties = { ...message.properties, headers: { ...message.properties.headers, ...added } };
@@ -324,77 +291,13 @@ export class RabbitmqDriver implements BrokerDriver {
     }
   }
 
-  async #delayExchange(levels: number): Promise<string> {
-    if (levels > this.#ladderLevels) {
-      await this.#declare(async () => this.#ensureLadder(await this.#publishing.whenUp(connectionWaitMs), levels));
-    }
-    return levels === 0 ? this.#ladder.due : this.#ladder.level(levels - 1);
-  }
-
-  async #ensureLadder(connection: AmqpConnection, levels: number): Promise<void> {
-    if (levels <= this.#ladderLevels) return;
-    const upTo = Math.max(levels, ladderLevelsInAdvance);
-    await onChannel(connection, channel => this.#ladder.declare(channel, upTo));
-    this.#ladderLevels = Math.max(this.#ladderLevels, upTo);
-  }
-
-  async #preparePartitions(connection: AmqpConnection, demand: SubscriptionDemand, wish: SubscribeWish): Promise<void> {
-    const count = wish.partitions as number;
-    const { queue: beyond } = queueNames(wish.queue, count);
-    if (await exists(connection, channel => channel.findQueue(beyond))) {
-      throw new BrokerError(
-        `RabbitMQ: the group "${demand.group}" asks for ${count} partitions and has more, for example "${beyond}": events ` +
-          "in those would not be consumed; ask for as many as there are, or delete the queues beyond when they are empty",
-      );
-    }
-  }
-
-  /** Everything that a lane stands on, from the topics to its bindings. */
-  #ensureQueues(
-    connection: AmqpConnection,
-    demand: SubscriptionDemand,
-    wish: SubscribeWish,
-    names: QueueNames,
-  ): Promise<void> {
-    return this.#declare(async () => {
-      await ensureTopics(connection, demand.topics, this.#mayCreate);
-      await ensureQueueByExchange(connection, names.dead);
-      const { isSingleActive, queueType: type } = wish;
-      await ensureQueue(connection, names.queue, { type, isSingleActive, dead: names.dead });
-      await ensureQueue(connection, names.retry, { type: "quorum", isSingleActive, dead: names.dead });
-      await this.#ensureLadder(connection, ladderLevelsInAdvance);
-      const source = wish.partitions === undefined ? undefined : partitionExchange(wish.queue);
-      if (source !== undefined) {
-        await ensurePartitionExchange(connection, wish.queue, () => this.#openAside());
-      }
-      try {
-        await onChannel(connection, async channel => {
-          await this.#ladder.bindQueue(channel, names.retry);
-          // The routing key of a binding to a consistent hash is a weight.
-          if (source !== undefined) await channel.bindQueue(names.queue, source, "1");
-          for (const topic of demand.topics) {
-            for (const binding of wish.bindings) {
-              if (source === undefined) await channel.bindQueue(names.queue, topic, binding);
-              else await channel.bindExchange(source, topic, binding);
-            }
-          }
-        });
-      } catch (error) {
-        throw explainOperation(error, `the queue "${names.queue}" cannot be bound`);
-      }
-    });
-  }
-
-  /** Topics, before what is unconfirmed is sent again: the broker may be a new one. */
-  async #restore(connection: AmqpConnection): Promise<void> {
-    const topics = [...this.#prepared].filter(topic => !this.#topics.has(topic));
-    if (topics.length === 0) return;
+  /** For those who look at the broker from outside; consuming does not depend on it. */
+  async #register(entry: GroupEntry): Promise<void> {
     try {
-      await ensureTopics(connection, topics, this.#mayCreate);
-      for (const topic of topics) this.#topics.add(topic);
+      await this.#declarations.inTurn(async () => this.#registry.add(await this.#consumer(), entry));
     } catch (error) {
-      // Publishing says it of each event.
-      tell(this.#context.observer, { type: "rabbitmq.warning", message: (error as Error).message });
+      const message = `the group "${entry.group}" cannot be listed by others: ${(error as Error).message}`;
+      tell(this.#context.observer, { type: "rabbitmq.warning", message });
     }
   }
 
@@ -404,13 +307,6 @@ export class RabbitmqDriver implements BrokerDriver {
     const open = await connection.whenUp(connectionWaitMs);
     open.handler = { closed() {}, blocked() {}, unblocked() {} };
     return open;
-  }
-
-  /** One after the other, so that two subscriptions do not make the same thing at once. */
-  #declare<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#declaring.then(work, work);
-    this.#declaring = turn.catch(() => {});
-    return turn;
   }
 }
 

@@ -84,7 +84,8 @@ export class RabbitmqRecord implements StoredRecord {
     this.attributes = { ...saidByProperties(properties, this.routingKey), ...attributes };
     this.storedAtMs = wholeNumber(headers.timestamp_in_ms);
     this.history = {
-      attempts: history.attempts + (deliveryCount(headers) ?? 0),
+      // A classic queue only says that it was out before, which may have been the end of a process.
+      attempts: history.attempts + (deliveryCount(headers) ?? (delivery.isRedelivered ? 1 : 0)),
       firstFailedAtMs: history.firstFailedAtMs,
     };
   }

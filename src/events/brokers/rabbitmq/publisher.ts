@@ -6,24 +6,8 @@ import { AmqpError } from "./amqp.ts";
 import { backoffMs } from "./backoff.ts";
 import { unconfirmedBytesMax, unconfirmedMax } from "./limits.ts";
 import { tell } from "./observed.ts";
+import { type Batch, costBytes, failure, isReturnOf, type Pending, unroutable } from "./pending-publish.ts";
 import type { SupervisedConnection } from "./supervised-connection.ts";
-
-/** A message from `send` to its outcome. */
-interface Pending {
-  readonly message: AmqpMessage;
-  readonly batch: Batch;
-  readonly index: number;
-  readonly deadlineMs: number;
-  /** Set by a return, which comes before the confirmation. */
-  returned: PublishFailure | undefined;
-  isSettled: boolean;
-}
-
-interface Batch {
-  readonly outcomes: (PublishFailure | undefined)[];
-  left: number;
-  readonly resolve: (outcomes: readonly (PublishFailure | undefined)[]) => void;
-}
 
 export interface PublisherOptions {
   readonly connection: SupervisedConnection;
@@ -280,23 +264,8 @@ export class Publisher {
   /** A return carries no tag: it belongs to the first unconfirmed message that looks like it. */
   #returned(message: AmqpDelivery, reason: string): void {
     for (const pending of this.#unconfirmed.values()) {
-      const sent = pending.message;
-      const isIt =
-        pending.returned === undefined &&
-        sent.isMandatory &&
-        sent.exchange === message.exchange &&
-        sent.routingKey === message.routingKey &&
-        sent.properties.messageId === message.properties.messageId;
-      if (!isIt) continue;
-      const { exchange, routingKey } = message;
-      pending.returned = failure(
-        exchange === ""
-          ? `no queue has the name "${routingKey}" (${reason})`
-          : `no queue is bound to the exchange "${exchange}" for "${routingKey}" (${reason}): start a subscriber, or say ` +
-              "mandatory=false in the URL if events that nobody waits for may be dropped",
-        // The same message passes as soon as somebody has subscribed.
-        true,
-      );
+      if (pending.returned !== undefined || !isReturnOf(pending.message, message)) continue;
+      pending.returned = unroutable(message, reason);
       return;
     }
   }
@@ -353,13 +322,4 @@ export class Publisher {
       this.#settle(pending, failure(`not sent within ${timeoutMs} ms: ${why}`, true));
     }
   }
-}
-
-/** The body, and about what headers and bookkeeping take. */
-function costBytes(message: AmqpMessage): number {
-  return message.body.length + 512;
-}
-
-function failure(text: string, isRetryable: boolean, cause?: unknown): PublishFailure {
-  return { isRetryable, error: new PublishError(`RabbitMQ: ${text}`, isRetryable, { cause }) };
 }

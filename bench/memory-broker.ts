@@ -1,8 +1,8 @@
 // Events per second through the memory broker with JSON bodies, published and consumed in one process:
-//   node --conditions=trunkline-source bench/events/memory.ts [events] [rounds]
+//   node --conditions=trunkline-source bench/memory-broker.ts [events] [rounds]
 // Prints a line for each round and way of handling, and the median at the end. No peers: it is for looking at our own cost.
 import { connectBroker, on } from "trunkline/events";
-import { ledger } from "../../src/events/conformance/ledger.ts";
+import { ledger } from "../src/events/conformance/ledger.ts";
 
 const count = Number(process.argv[2] ?? 300_000);
 const rounds = Number(process.argv[3] ?? 5);

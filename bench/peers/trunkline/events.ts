@@ -1,0 +1,164 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import pg from "pg";
+import { type Broker, connectBroker, inbox, on, outbox, transaction } from "trunkline/events";
+import {
+  contractOf,
+  type EventsSample,
+  type EventsTask,
+  eventOf,
+  eventsOf,
+  measuredOf,
+  percentiles,
+  runEvents,
+  Stretch,
+} from "../protocol/events.ts";
+
+const connect = (url: string) => connectBroker(url, { source: "/bench", createTopics: true });
+const handlersAtOnce = 64;
+
+async function publish(
+  task: EventsTask,
+  url: string,
+  before?: (broker: Broker) => Promise<unknown>,
+): Promise<EventsSample> {
+  await using broker = await connect(url);
+  const { PlacedSchema } = contractOf(task);
+  await before?.(broker);
+  // Connections, topics, compiled code.
+  await broker.publishAll(PlacedSchema, eventsOf(Math.min(task.events, 5_000)));
+  const stretch = new Stretch();
+  stretch.begin();
+  await broker.publishAll(PlacedSchema, eventsOf(task.events));
+  return stretch.end(task.events);
+}
+
+/** The group is there before the events: RabbitMQ keeps nothing for groups to come. */
+async function reserveGroup(broker: Broker, task: EventsTask): Promise<void> {
+  const { PlacedSchema } = contractOf(task);
+  const waiting = await broker.subscribe(
+    { group: task.name, concurrency: 1, rabbitmq: { queueType: "classic" } },
+    on(PlacedSchema, () => new Promise<void>(() => {})),
+  );
+  await waiting.drain({ timeoutMs: 0 });
+}
+
+async function consume(task: EventsTask, url: string): Promise<EventsSample> {
+  const { PlacedSchema } = contractOf(task);
+  {
+    await using writer = await connect(url);
+    if (!writer.capabilities.replay) await reserveGroup(writer, task);
+    await writer.publishAll(PlacedSchema, eventsOf(task.events));
+  }
+  await using broker = await connect(url);
+  const stretch = new Stretch();
+  const measured = measuredOf(task);
+  let left = task.events;
+  const { promise, resolve } = Promise.withResolvers<EventsSample>();
+  await broker.subscribe(
+    { group: task.name, concurrency: handlersAtOnce, rabbitmq: { prefetch: 300 } },
+    on(PlacedSchema, () => {
+      left--;
+      if (left <= measured) stretch.begin();
+      if (left === 0) resolve(stretch.end(measured));
+    }),
+  );
+  return await promise;
+}
+
+async function throughMemory(task: EventsTask): Promise<EventsSample> {
+  const { PlacedSchema } = contractOf(task);
+  await using broker = await connect("memory:?bytesMax=2000000000");
+  const { promise, resolve } = Promise.withResolvers<EventsSample>();
+  const stretch = new Stretch();
+  const warmUp = 20_000;
+  let left = task.events + warmUp;
+  await broker.subscribe(
+    { group: "bench", concurrency: handlersAtOnce },
+    on(PlacedSchema, () => {
+      if (--left === 0) resolve(stretch.end(task.events));
+    }),
+  );
+  await broker.publishAll(PlacedSchema, eventsOf(warmUp));
+  stretch.begin();
+  await broker.publishAll(PlacedSchema, eventsOf(task.events));
+  return await promise;
+}
+
+async function oneByOne(task: EventsTask): Promise<EventsSample> {
+  await using broker = await connect(task.url);
+  const { PlacedSchema } = contractOf(task);
+  await broker.publish(PlacedSchema, eventOf(0));
+  const stretch = new Stretch();
+  stretch.begin();
+  // Nobody awaits another's publish, as in a server's handlers.
+  await Promise.all(Array.from({ length: task.events }, (_, number) => broker.publish(PlacedSchema, eventOf(number))));
+  return stretch.end(task.events);
+}
+
+/** Transactions of ten events each, ten at a time, until the broker has all. */
+async function throughOutbox(task: EventsTask): Promise<EventsSample> {
+  const { PlacedSchema } = contractOf(task);
+  const pool = new pg.Pool({ connectionString: task.url, max: 14 });
+  await using broker = await connect("memory:");
+  await using box = await outbox({ database: pool, broker });
+  const committedAt = new Map<number, number>();
+  const latencies: number[] = [];
+  let left = task.events;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await broker.subscribe(
+    { group: "bench" },
+    on(PlacedSchema, ({ number }) => {
+      const at = committedAt.get(number);
+      // One that arrives before its COMMIT has answered took no time.
+      latencies.push(at === undefined ? 0 : (performance.now() - at) * 1_000);
+      if (--left === 0) resolve();
+    }),
+  );
+  let next = 0;
+  const writer = async () => {
+    while (next < task.events) {
+      const numbers = Array.from({ length: 10 }, () => next++);
+      await transaction(pool, tx => box.publishAll(tx, PlacedSchema, numbers.map(eventOf)));
+      for (const number of numbers) committedAt.set(number, performance.now());
+    }
+  };
+  const stretch = new Stretch();
+  stretch.begin();
+  await Promise.all(Array.from({ length: 10 }, writer));
+  await promise;
+  return { ...stretch.end(task.events), ...percentiles(latencies) };
+}
+
+async function throughInbox(task: EventsTask): Promise<EventsSample> {
+  const database = new DatabaseSync(join(task.folder, "inbox.db"));
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE effects (number INTEGER)");
+  const insert = database.prepare("INSERT INTO effects VALUES (?)");
+  const once = await inbox({ database, group: "bench" });
+  const stretch = new Stretch();
+  stretch.begin();
+  let next = 0;
+  const handler = async () => {
+    while (next < task.events) {
+      const number = next++;
+      await once.run({ id: String(number), source: "/bench" }, () => void insert.run(number));
+    }
+  };
+  await Promise.all(Array.from({ length: handlersAtOnce }, handler));
+  return stretch.end(task.events);
+}
+
+const file = ({ folder }: EventsTask) => `sqlite:${join(folder, "events.db")}`;
+
+await runEvents({
+  "events-memory": throughMemory,
+  "embedded-publish": task => publish(task, file(task)),
+  "embedded-consume": task => consume(task, file(task)),
+  "rabbitmq-publish": task => publish(task, task.url, broker => reserveGroup(broker, task)),
+  "rabbitmq-consume": task => consume(task, task.url),
+  "kafka-publish": task => publish(task, task.url),
+  "kafka-consume": task => consume(task, task.url),
+  "kafka-one-by-one": oneByOne,
+  "outbox-postgres": throughOutbox,
+  "inbox-sqlite": throughInbox,
+});
