@@ -10,6 +10,7 @@ import { CustomerService } from "./gen/customer/customer_pb.ts";
 import { setUpInventory } from "./inventory/setup.ts";
 import { setUpNotifications } from "./notifications/setup.ts";
 import { setUpOrders } from "./orders/setup.ts";
+import { isPortTaken } from "./processes/port-check.ts";
 import { requestTally } from "./processes/request-tally.ts";
 import type { ServiceSetup } from "./processes/service-setup.ts";
 import { isServiceName, parsePortOffset, portOf, type ServiceName, services } from "./processes/services.ts";
@@ -70,13 +71,18 @@ if (tallyFolder !== undefined && tallyFolder !== "") {
   interceptors.push(requestTally(tallyFolder, name, instance));
 }
 
+const port = portOf(name, offset, instance);
+// Before anything is opened: whoever has the port has the service's database too.
+if (await isPortTaken(host, port)) {
+  process.stderr.write(`${name} cannot listen on ${host}:${port}: the port is taken\n`);
+  process.exit(portTakenExitCode);
+}
 const implementation = await setUps[name](setup).catch(async (error: Error) => {
   process.stderr.write(`${name} cannot start: ${error.message}\n`);
   await resources.disposeAsync();
   return process.exit(error instanceof TypeError ? 2 : 1);
 });
 const server = createServer({ services: [implementation], interceptors, readiness });
-const port = portOf(name, offset, instance);
 try {
   await server.listen({ port, host });
 } catch (error) {
