@@ -8,7 +8,10 @@ export interface BalancingLimits {
   readonly penaltyMaxMs: number;
   /** An endpoint under penalty gets one call in this time, to see whether it works again, in milliseconds. @default 1,000 */
   readonly trialIntervalMs: number;
-  /** In this time a new endpoint grows from a tenth to its whole share, in milliseconds. @default 10,000 */
+  /**
+   * In this time a new endpoint grows from a tenth to its whole share, by every rule and also for one call at a time, in
+   * milliseconds. 0: no slow start. @default 10,000
+   */
   readonly slowStartMs: number;
   /** Endpoints that one channel uses; of more, each client takes a share of its own. @default 100 */
   readonly subsetMax: number;

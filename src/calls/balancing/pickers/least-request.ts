@@ -9,5 +9,5 @@ function emptier<E extends BalancedEndpoint>(a: E, b: E, nowMs: number): E {
 }
 
 function busyness({ load, weight }: BalancedEndpoint, nowMs: number): number {
-  return (load.pending + 1) / (weight * load.share(nowMs));
+  return (load.pending / load.share(nowMs) + 1) / weight;
 }
