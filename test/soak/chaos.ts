@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Random } from "../../src/platform/index.ts";
+import type { OwnServer } from "../servers/index.ts";
 import type { Carrier } from "./carrier.ts";
 import type { Worker } from "./workers.ts";
 
@@ -25,6 +26,7 @@ const pausedMsMin = 1_000;
 const pausedMsMax = 15_000;
 const silentMsMax = 8_000;
 const downMsMax = 5_000;
+const startTriesMax = 3;
 /** While a broker is away nothing else can be learnt; there has to be time between. */
 const serverEveryMs = 40_000;
 
@@ -43,6 +45,18 @@ async function pauseWorker(worker: Worker, ms: number, signal: AbortSignal): Pro
   await wait(ms, signal);
   worker.resume();
   return `${worker.name} stood still for ${ms} ms`;
+}
+
+/** What it has on its disk is looked through first; on a busy machine that outlasts what a start may take. */
+async function startAgain(server: OwnServer): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await server.start();
+      return;
+    } catch (error) {
+      if (tries === startTriesMax) throw error;
+    }
+  }
 }
 
 const always: readonly Trouble[] = [
@@ -133,7 +147,7 @@ const ofServers: readonly Trouble[] = [
       const ms = between(random, 0, downMsMax);
       await server?.kill();
       await wait(ms, signal);
-      await server?.start();
+      if (server !== undefined) await startAgain(server);
       return `the broker was killed and started again after ${ms} ms`;
     },
   },
@@ -156,6 +170,11 @@ export class Chaos {
   readonly #tell: (what: string) => void;
   readonly #isOver = new AbortController();
   readonly #underWay = new Set<Promise<void>>();
+  #fail: (error: unknown) => void = () => {};
+  /** Rejects when something could not be done or undone. */
+  readonly failed = new Promise<never>((_resolve, reject) => {
+    this.#fail = reject;
+  });
   #isServerTroubled = false;
   /** When the last trouble of the broker itself was over. */
   #serverWellMs = performance.now();
@@ -170,6 +189,7 @@ export class Chaos {
   }
 
   start(): void {
+    this.failed.catch(() => this.#isOver.abort());
     this.#running = this.#run();
   }
 
@@ -202,7 +222,7 @@ export class Chaos {
         this.#tell(what);
       });
       this.#underWay.add(doing);
-      doing.catch(() => this.#isOver.abort());
+      doing.catch((error: unknown) => this.#fail(error));
     }
   }
 

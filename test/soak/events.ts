@@ -95,7 +95,7 @@ class SoakRun {
     const reading = setInterval(() => this.#read(), readMs);
     try {
       await this.#start();
-      await pause(this.#options.minutes * 60_000);
+      await Promise.race([pause(this.#options.minutes * 60_000), this.#chaos.failed]);
       await this.#end();
     } finally {
       clearInterval(progress);
