@@ -20,6 +20,7 @@ import {
 import { EmbeddedStore } from "./embedded-store.ts";
 import { connectEmbedded } from "./index.ts";
 import { InlineWriter } from "./inline-writer.ts";
+import { pollMsMax } from "./limits.ts";
 import { LogReader } from "./log-reader.ts";
 import { openForReading, openForWriting } from "./open-file.ts";
 import { parseEmbeddedUrl } from "./url.ts";
@@ -77,7 +78,7 @@ test("what one process publishes, another hears of, soon and while it is idle fo
   for (let index = 0; index < 3; index++) {
     await platform.clock.advance(1_900);
     await publisher.publish([eventRecord(String(index))]);
-    await platform.clock.advance(30);
+    await platform.clock.advance(pollMsMax + 5);
     assert.equal(sink.records_.length, index + 1);
   }
 });
