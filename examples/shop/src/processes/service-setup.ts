@@ -47,7 +47,9 @@ export async function setUpEvents(setup: ServiceSetup, name: string): Promise<Se
     outbox: made,
     inboxOf: group => inbox({ database, group }),
     async subscribe(options, handlers) {
-      resources.use(await broker.subscribe(options, ...handlers));
+      // One process has each group: on Kafka, one that starts again is the same member, and waits for no session to end.
+      const kafka = { staticMemberId: service, ...options.kafka };
+      resources.use(await broker.subscribe({ ...options, kafka }, ...handlers));
     },
   };
 }
