@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import pg from "pg";
 import { inbox } from "../../src/events/inbox/index.ts";
 import { outbox, transaction } from "../../src/events/index.ts";
-import { anySchema, type OutboxHarness, outboxSuite } from "../../src/events/outbox/outbox-suite.ts";
+import { anySchema, type OutboxHarness, outboxSuite } from "../../src/events/outbox/outbox-suite.fixture.ts";
 import { systemPlatform } from "../../src/platform/index.ts";
 import { type Postgres, skipWithoutOwn, startPostgres } from "../servers/index.ts";
 

@@ -3,7 +3,7 @@ import type { PublishOptions } from "../broker.ts";
 import type { PublishFailure } from "../driver.ts";
 import type { EventRecord } from "../record.ts";
 import type { OutboxOptions } from "./outbox.ts";
-import type { TestEvent } from "./outbox-suite.ts";
+import type { TestEvent } from "./outbox-suite.fixture.ts";
 
 /** A broker that remembers what it was given, and answers as told. */
 export interface RecordingBroker {

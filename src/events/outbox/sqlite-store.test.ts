@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { virtualPlatform } from "../../platform/virtual/index.ts";
 import { transaction } from "../database/index.ts";
 import { outbox } from "./outbox.ts";
-import { anySchema, type OutboxHarness, outboxSuite } from "./outbox-suite.ts";
+import { anySchema, type OutboxHarness, outboxSuite } from "./outbox-suite.fixture.ts";
 import { recordingBroker } from "./recording-broker.fixture.ts";
 
 async function harness(): Promise<OutboxHarness> {
