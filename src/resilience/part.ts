@@ -36,7 +36,8 @@ export interface Attempt {
 
 /**
  * Work that a policy guards. The signal is aborted when the attempt timed out, lost against a hedge, or its caller went
- * away. It is made only for functions that declare a parameter: one without (also `(...rest) =>`) gets `undefined`.
+ * away; where nothing else can abort it, it is the caller's own. It is made only for functions that declare a parameter: one
+ * without (also `(...rest) =>`) gets `undefined`.
  */
 export type Work<T> = (signal: AbortSignal, attempt: Attempt) => T | PromiseLike<T>;
 
