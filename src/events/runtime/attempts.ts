@@ -96,8 +96,6 @@ export class Attempts implements EntryOwner {
     entry.attempts++;
     entry.delivery = delivery;
     entry.startedMs = nowMs;
-    this.#running.add(entry);
-    this.#deadlines.add(entry, nowMs);
     let result: unknown;
     try {
       result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
@@ -106,6 +104,9 @@ export class Attempts implements EntryOwner {
       return;
     }
     if (isThenable(result)) {
+      // Only now: nobody can abort a handler, and no time passes for its deadline, before it gives back control.
+      this.#running.add(entry);
+      this.#deadlines.add(entry, nowMs);
       // Outside of the handler's context, so that what follows does not belong to it.
       result.then(
         () => this.#succeeded(entry),

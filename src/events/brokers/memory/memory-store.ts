@@ -49,12 +49,14 @@ export class MemoryStore implements LogStore {
 
   async append(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
     const nowMs = this.#platform.clock.wall();
-    const answers: (PublishFailure | undefined)[] = [];
-    for (const record of records) {
-      answers.push(
-        this.#log.topics.has(record.topic) || this.#mayCreate ? this.#log.append(record, nowMs) : noTopic(record.topic),
-      );
+    const answers = new Array<PublishFailure | undefined>(records.length);
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index] as EventRecord;
+      const { topic } = record;
+      answers[index] =
+        this.#log.topics.has(topic) || this.#mayCreate ? this.#log.append(record, nowMs) : noTopic(topic);
     }
+    this.#log.tell();
     return answers;
   }
 
