@@ -13,6 +13,8 @@ export type EventsScenario =
   | "kafka-consume"
   | "kafka-one-by-one"
   | "outbox-postgres"
+  | "outbox-postgres-single"
+  | "outbox-postgres-half"
   | "inbox-sqlite";
 
 export interface EventsTask {

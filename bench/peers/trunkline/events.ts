@@ -96,36 +96,61 @@ async function oneByOne(task: EventsTask): Promise<EventsSample> {
   return stretch.end(task.events);
 }
 
-/** Transactions of ten events each, ten at a time, until the broker has all. */
-async function throughOutbox(task: EventsTask): Promise<EventsSample> {
+interface OutboxLoad {
+  readonly eventsPerTransaction: number;
+  readonly writers: number;
+  /** Transactions begin at this rate, whether those before have ended or not. @default each writer as soon as it can */
+  readonly eventsPerSecond?: number;
+}
+
+/** Transactions of several writers, each on a connection of its own, until the broker has all their events. */
+async function throughOutbox(task: EventsTask, load: OutboxLoad): Promise<EventsSample> {
   const { PlacedSchema } = contractOf(task);
-  const pool = new pg.Pool({ connectionString: task.url, max: 14 });
+  const { eventsPerTransaction, writers, eventsPerSecond } = load;
+  // The relay needs a few as well.
+  const pool = new pg.Pool({ connectionString: task.url, max: writers + 4 });
   await using broker = await connect("memory:");
   await using box = await outbox({ database: pool, broker });
   const committedAt = new Map<number, number>();
   const latencies: number[] = [];
-  let left = task.events;
+  // Connections, tables and compiled code are there before the first that counts.
+  const warmUp = 1_000;
+  let left = task.events + warmUp;
+  let warm = () => {};
   const { promise, resolve } = Promise.withResolvers<void>();
   await broker.subscribe(
     { group: "bench" },
     on(PlacedSchema, ({ number }) => {
       const at = committedAt.get(number);
       // One that arrives before its COMMIT has answered took no time.
-      latencies.push(at === undefined ? 0 : (performance.now() - at) * 1_000);
-      if (--left === 0) resolve();
+      if (number >= warmUp) latencies.push(at === undefined ? 0 : (performance.now() - at) * 1_000);
+      if (--left === task.events) warm();
+      if (left === 0) resolve();
     }),
   );
-  let next = 0;
-  const writer = async () => {
-    while (next < task.events) {
-      const numbers = Array.from({ length: 10 }, () => next++);
-      await transaction(pool, tx => box.publishAll(tx, PlacedSchema, numbers.map(eventOf)));
-      for (const number of numbers) committedAt.set(number, performance.now());
-    }
+  const run = async (first: number, end: number, perSecond: number | undefined) => {
+    const startMs = performance.now();
+    let next = first;
+    const writer = async () => {
+      while (next < end) {
+        const dueMs = perSecond === undefined ? 0 : startMs + ((next - first) / perSecond) * 1_000;
+        const numbers = Array.from({ length: eventsPerTransaction }, () => next++);
+        const waitMs = dueMs - performance.now();
+        if (waitMs > 0) await new Promise(later => setTimeout(later, waitMs));
+        await transaction(pool, tx => box.publishAll(tx, PlacedSchema, numbers.map(eventOf)));
+        for (const number of numbers) committedAt.set(number, performance.now());
+      }
+    };
+    await Promise.all(Array.from({ length: writers }, writer));
   };
+  const warmed = new Promise<void>(done => {
+    warm = done;
+  });
+  await run(0, warmUp, undefined);
+  await warmed;
   const stretch = new Stretch();
   stretch.begin();
-  await Promise.all(Array.from({ length: 10 }, writer));
+  await run(warmUp, warmUp + task.events, eventsPerSecond);
   await promise;
   return { ...stretch.end(task.events), ...percentiles(latencies) };
 }
@@ -159,6 +184,9 @@ await runEvents({
   "kafka-publish": task => publish(task, task.url),
   "kafka-consume": task => consume(task, task.url),
   "kafka-one-by-one": oneByOne,
-  "outbox-postgres": throughOutbox,
+  "outbox-postgres": task => throughOutbox(task, { eventsPerTransaction: 10, writers: 10 }),
+  "outbox-postgres-single": task => throughOutbox(task, { eventsPerTransaction: 1, writers: 32 }),
+  "outbox-postgres-half": task =>
+    throughOutbox(task, { eventsPerTransaction: 10, writers: 10, eventsPerSecond: 5_000 }),
   "inbox-sqlite": throughInbox,
 });

@@ -16,25 +16,17 @@ export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessag
     const name = list[index] as string;
     if (name !== contentTypeName) headers[name] = list[index + 1] as string;
   }
-  return {
-    exchange: record.topic,
-    routingKey: record.type,
-    body: record.body,
-    isMandatory,
-    // These properties are short strings; the whole texts are among the headers.
-    properties: {
-      headers,
-      contentType: record.contentType,
-      timestamp: Math.floor(record.timeMs / 1_000),
-      messageId: ifShort(record.id),
-      correlationId: ifShort(record.correlationId),
-      replyTo: ifShort(record.replyTo),
-    },
+  const properties: { -readonly [K in keyof AmqpProperties]: AmqpProperties[K] } = {
+    headers,
+    contentType: record.contentType,
+    timestamp: Math.floor(record.timeMs / 1_000),
   };
-}
-
-function ifShort(text: string | undefined): string | undefined {
-  return text === undefined || isLong(text) ? undefined : text;
+  // These properties are short strings; the whole texts are among the headers.
+  if (!isLong(record.id)) properties.messageId = record.id;
+  const { correlationId, replyTo } = record;
+  if (correlationId !== undefined && !isLong(correlationId)) properties.correlationId = correlationId;
+  if (replyTo !== undefined && !isLong(replyTo)) properties.replyTo = replyTo;
+  return { exchange: record.topic, routingKey: record.type, body: record.body, isMandatory, properties };
 }
 
 /** Whether a text is no short string of AMQP. A UTF-16 unit has at most three bytes: most texts need no counting. */
