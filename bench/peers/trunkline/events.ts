@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import pg from "pg";
@@ -13,6 +15,7 @@ import {
   runEvents,
   Stretch,
 } from "../protocol/events.ts";
+import { callsOfServer } from "./rpc-beside-events.ts";
 
 const connect = (url: string) => connectBroker(url, { source: "/bench", createTopics: true });
 const handlersAtOnce = 64;
@@ -173,6 +176,92 @@ async function throughInbox(task: EventsTask): Promise<EventsSample> {
   return stretch.end(task.events);
 }
 
+/** CPU of a process with a subscription and nothing to handle, in five seconds. */
+async function idle(task: EventsTask): Promise<EventsSample> {
+  await using broker = await connect(file(task));
+  const { PlacedSchema } = contractOf(task);
+  await broker.subscribe(
+    { group: "bench" },
+    on(PlacedSchema, () => {}),
+  );
+  await broker.publishAll(PlacedSchema, eventsOf(task.events));
+  const wait = (ms: number) => new Promise(later => setTimeout(later, ms));
+  await wait(1_000);
+  const [before, startMs] = [process.cpuUsage(), performance.now()];
+  await wait(5_000);
+  const { user, system } = process.cpuUsage(before);
+  const idlePercent = (user + system) / 10 / (performance.now() - startMs);
+  return { idlePercent, clientRssBytes: process.memoryUsage.rss() };
+}
+
+/** The events are written by a process of its own, so that the consumer's memory is the consumer's. */
+async function backlog(task: EventsTask): Promise<EventsSample> {
+  const { PlacedSchema } = contractOf(task);
+  if (process.argv[3] === "write") {
+    await using broker = await connect(file(task));
+    for (let first = 0; first < task.events; first += 50_000) await broker.publishAll(PlacedSchema, eventsOf(50_000));
+    return {};
+  }
+  const args = [...process.execArgv, process.argv[1] ?? "", process.argv[2] ?? "", "write"];
+  const writer = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
+  const [code] = (await once(writer, "exit")) as [number | null];
+  if (code !== 0) throw new Error(`the events could not be written: ${code}`);
+  await using broker = await connect(file(task));
+  const tenth = Math.floor(task.events / 10);
+  const rss: number[] = [];
+  let handled = 0;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const stretch = new Stretch();
+  stretch.begin();
+  await broker.subscribe(
+    { group: "bench", concurrency: handlersAtOnce, from: "beginning" },
+    on(PlacedSchema, () => {
+      if (++handled % tenth === 0) rss.push(process.memoryUsage.rss());
+      if (handled === task.events) resolve();
+    }),
+  );
+  await promise;
+  return { ...stretch.end(task.events), growthBytes: Math.max(...rss.slice(2)) - (rss[1] ?? Number.NaN) };
+}
+
+/** Handlers that only take their time: the less of both shares of what that time allows. */
+async function keyed(task: EventsTask): Promise<EventsSample> {
+  const few = await throughKeys(task, 16, task.events / 4);
+  const many = await throughKeys(task, 512, task.events);
+  return (few.idealShare ?? 0) < (many.idealShare ?? 0) ? few : many;
+}
+
+async function throughKeys(task: EventsTask, keys: number, events: number): Promise<EventsSample> {
+  const { PlacedSchema } = contractOf({ ...task, name: `${task.name}-${keys}` });
+  await using broker = await connect("memory:");
+  await broker.publishAll(
+    PlacedSchema,
+    Array.from({ length: events }, (_, number) => ({ ...eventOf(number), account: `account-${number % keys}` })),
+  );
+  const { promise, resolve } = Promise.withResolvers<EventsSample>();
+  const stretch = new Stretch();
+  // Neither the first ones, nor the last, when some keys have no more.
+  const [first, last] = [Math.ceil(events * 0.1), Math.floor(events * 0.9)];
+  let handled = 0;
+  let handlerMs = 0;
+  await broker.subscribe(
+    { group: "bench", concurrency: handlersAtOnce, from: "beginning" },
+    on(PlacedSchema, async () => {
+      const startMs = performance.now();
+      await new Promise(later => setTimeout(later, 10));
+      handled++;
+      if (handled === first) stretch.begin();
+      if (handled > first && handled <= last) handlerMs += performance.now() - startMs;
+      if (handled !== last) return;
+      const sample = stretch.end(last - first);
+      // Timers are not exact, so the time that handlers have really taken counts.
+      const idealPerSecond = Math.min(keys, handlersAtOnce) / (handlerMs / (last - first) / 1_000);
+      resolve({ ...sample, idealShare: (sample.perSecond ?? 0) / idealPerSecond });
+    }),
+  );
+  return await promise;
+}
+
 const file = ({ folder }: EventsTask) => `sqlite:${join(folder, "events.db")}`;
 
 await runEvents({
@@ -184,6 +273,10 @@ await runEvents({
   "kafka-publish": task => publish(task, task.url),
   "kafka-consume": task => consume(task, task.url),
   "kafka-one-by-one": oneByOne,
+  "embedded-idle": idle,
+  "embedded-backlog": backlog,
+  "rpc-beside-embedded": task => callsOfServer(task, true),
+  "events-keyed": keyed,
   "outbox-postgres": task => throughOutbox(task, { eventsPerTransaction: 10, writers: 10 }),
   "outbox-postgres-single": task => throughOutbox(task, { eventsPerTransaction: 1, writers: 32 }),
   "outbox-postgres-half": task =>
