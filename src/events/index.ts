@@ -17,6 +17,7 @@ export type {
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestOptions,
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
@@ -39,6 +40,7 @@ export type {
   Order,
   PublishFailure,
   RecordSink,
+  ReplyPort,
   SubscriptionDemand,
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
@@ -73,6 +75,7 @@ export {
   type TimeoutEvent,
 } from "./process-manager/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
   EventDeadLettered,
   EventHandled,
@@ -83,5 +86,10 @@ export type {
   EventsEvent,
   EventsPublished,
   HandlingFailed,
+  ReplyDropped,
+  ReplyUnsent,
+  RequestEnded,
+  RequestExpired,
+  RequestReplied,
   SubscriptionFailed,
 } from "./runtime/observed.ts";

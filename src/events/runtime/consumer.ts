@@ -14,7 +14,7 @@ import type { DriverSubscription, Lane, Order, RecordSink } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { EventCatalog, TopicTypes } from "./catalog.ts";
 import { HandlerDelivery } from "./delivery.ts";
-import { Entry, type EntryOwner, LaneState, type Step } from "./entry.ts";
+import { dropStep, Entry, type EntryOwner, LaneState, type Step } from "./entry.ts";
 import { exceptionText } from "./exception-text.ts";
 import type { Handling } from "./handling.ts";
 import { Intake, type IntakeLimits } from "./intake.ts";
@@ -79,6 +79,7 @@ export class Consumer implements RecordSink, EntryOwner {
   #failedAttempts = 0;
   #retried = 0;
   #deadLettered = 0;
+  #expiredRequests = 0;
 
   /** @param onFailed the subscription cannot go on */
   constructor(
@@ -114,6 +115,7 @@ export class Consumer implements RecordSink, EntryOwner {
       failedAttempts: this.#failedAttempts,
       retried: this.#retried,
       deadLettered: this.#deadLettered,
+      expiredRequests: this.#expiredRequests,
       running,
       waiting: this.#intake.records - running,
       parkedKeys,
@@ -297,7 +299,8 @@ export class Consumer implements RecordSink, EntryOwner {
   #start(entry: Entry): void {
     const { handling, record } = entry;
     if (handling === undefined || !this.#isFit(entry, handling)) {
-      this.#move(entry);
+      if (entry.step === dropStep) this.#drop(entry);
+      else this.#move(entry);
       return;
     }
     const begun = entry.lane.lane.begin?.(record, entry.attempts);
@@ -313,9 +316,17 @@ export class Consumer implements RecordSink, EntryOwner {
   /** Whether a handler gets it now; otherwise its step says what is done instead. */
   #isFit(entry: Entry, handling: Handling): boolean {
     if (entry.step.kind !== "handle") return false;
-    const { expiresAtMs } = entry.record.attributes;
+    const { expiresAtMs, replyTo } = entry.record.attributes;
     if (expiresAtMs !== undefined && expiresAtMs <= this.#clock.wall()) {
-      entry.step = deadLetter("expired", `it was not to be handled after ${new Date(expiresAtMs).toISOString()}`);
+      entry.step =
+        replyTo === undefined
+          ? deadLetter("expired", `it was not to be handled after ${new Date(expiresAtMs).toISOString()}`)
+          : dropStep;
+      return false;
+    }
+    const refusal = handling.answering?.refusal(entry.record);
+    if (refusal !== undefined) {
+      entry.step = deadLetter("invalid", refusal);
       return false;
     }
     if (entry.attempts >= this.#plan.schedule.maxAttempts) {
@@ -335,21 +346,17 @@ export class Consumer implements RecordSink, EntryOwner {
     const nowMs = this.#clock.now();
     const key = record.key ?? handling.contract.keyOf(event);
     const { group, handlerTimeoutMs } = this.#plan;
+    const timeoutMs = Math.min(handlerTimeoutMs, this.#requestTimeLeftMs(record));
     const { type } = handling.contract;
-    const delivery = new HandlerDelivery(
-      group,
-      record,
-      type,
-      key,
-      entry.attempts,
-      this.#clock,
-      nowMs + handlerTimeoutMs,
-    );
+    const delivery = new HandlerDelivery(group, record, type, key, entry.attempts, this.#clock, nowMs + timeoutMs);
     entry.attempts++;
     entry.delivery = delivery;
     entry.startedMs = nowMs;
     this.#running.add(entry);
-    this.#deadlines.add(entry, nowMs);
+    if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
+    else {
+      entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
+    }
     let result: unknown;
     try {
       result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
@@ -370,8 +377,7 @@ export class Consumer implements RecordSink, EntryOwner {
     const ranMs = nowMs - entry.startedMs;
     if (!entry.isLate) {
       entry.isLate = true;
-      const { handlerTimeoutMs } = this.#plan;
-      entry.delivery?.abort(new TimeoutError("attempt", `the handler had ${handlerTimeoutMs} ms`));
+      entry.delivery?.abort(new TimeoutError("attempt", `the handler had ${Math.round(ranMs)} ms`));
       this.#abandonments.add(entry, nowMs);
       return;
     }
@@ -383,6 +389,8 @@ export class Consumer implements RecordSink, EntryOwner {
     this.#running.delete(entry);
     // Both queues link entries the same way.
     this.#deadlines.remove(entry);
+    entry.deadline?.cancel();
+    entry.deadline = undefined;
     entry.isLate = false;
     entry.delivery = undefined;
   }
@@ -410,6 +418,10 @@ export class Consumer implements RecordSink, EntryOwner {
   #follow(entry: Entry, error: unknown): void {
     const { schedule, onFailure, canRetryLater } = this.#plan;
     const next = afterFailure(entry, error, schedule, this.#platform.random);
+    if (next.kind !== "dead" && this.#requestTimeLeftMs(entry.record) <= next.delayMs) {
+      this.#giveUpRequest(entry, error);
+      return;
+    }
     if (next.kind === "dead") entry.step = deadLetter(next.reason, exceptionText(error));
     else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
       entry.step = { kind: "retry-later", delayMs: next.delayMs };
@@ -418,6 +430,13 @@ export class Consumer implements RecordSink, EntryOwner {
       return;
     }
     this.#move(entry);
+  }
+
+  /** Milliseconds until nobody waits for the reply of a request; Infinity for events, which only must not begin too late. */
+  #requestTimeLeftMs({ attributes: { expiresAtMs, replyTo } }: StoredRecord): number {
+    return replyTo === undefined || expiresAtMs === undefined
+      ? Number.POSITIVE_INFINITY
+      : expiresAtMs - this.#clock.wall();
   }
 
   // ── what follows ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -445,6 +464,20 @@ export class Consumer implements RecordSink, EntryOwner {
     this.#placeIsFree(entry.lane);
   }
 
+  /** There would be no time for another attempt: whoever waits is told so as long as it waits. */
+  #giveUpRequest(entry: Entry, error: unknown): void {
+    entry.step = dropStep;
+    const told = entry.handling?.answering?.giveUp(entry.record, "late", exceptionText(error));
+    if (told === undefined) this.#drop(entry);
+    else void told.then(() => this.#drop(entry));
+  }
+
+  #drop(entry: Entry): void {
+    this.#expiredRequests++;
+    this.#emit({ ...this.#observed("events.request.expired", entry), attempts: entry.attempts });
+    this.#finish(entry, true);
+  }
+
   /** Whether there is no further attempt here, because the lane goes or the subscription drains: somebody else has it then. */
   #isOver(entry: Entry): boolean {
     const { phase, lane } = entry.lane;
@@ -470,6 +503,10 @@ export class Consumer implements RecordSink, EntryOwner {
         consumer: this.#plan.consumer,
         contract: entry.handling?.contract.typeName,
       });
+      const answering = entry.handling?.answering;
+      if (answering !== undefined) {
+        moved = moved.then(() => answering.giveUp(record, step.reason, step.exception));
+      }
     } else throw new Error("an entry without a move was moved");
     moved.then(
       () => this.#moved(entry, step),
@@ -477,7 +514,7 @@ export class Consumer implements RecordSink, EntryOwner {
     );
   }
 
-  #moved(entry: Entry, step: Exclude<Step, { kind: "handle" }>): void {
+  #moved(entry: Entry, step: Extract<Step, { kind: "retry-later" | "dead-letter" }>): void {
     if (step.kind === "retry-later") {
       this.#retried++;
       this.#emit({ ...this.#observed("events.retried", entry), delayMs: step.delayMs, how: "moved" });
