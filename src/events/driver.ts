@@ -68,6 +68,8 @@ export interface BrokerCapabilities {
   /** Whether new groups can read what was published before them. */
   readonly replay: boolean;
   readonly transactions: boolean;
+  /** Whether there is a way back for replies (`BrokerDriver.replies`). @default false */
+  readonly requests?: boolean | undefined;
   /** The strictest order that subscriptions can have unless their options say otherwise. */
   readonly order: "key" | "partition" | "none";
   /** Largest body in bytes. */

@@ -38,6 +38,7 @@ export class KafkaDriver implements BrokerDriver {
     retryLater: true,
     replay: true,
     transactions: false,
+    requests: true,
     order: "key",
     bodyBytesMax,
   };

@@ -83,6 +83,7 @@ export class RabbitmqDriver implements BrokerDriver {
       delay: "ladder",
       replay: false,
       transactions: false,
+      requests: true,
       order: "none",
       bodyBytesMax: majorOf(version) >= 4 ? bodyBytesMax.since4 : bodyBytesMax.before4,
     };
