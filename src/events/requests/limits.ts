@@ -15,6 +15,9 @@ export const replyPatienceMs = 5_000;
 /** Pauses between those attempts. */
 export const replyAgain = { jitter: "full", baseMs: 50, factor: 2, maxMs: 1_000 } as const;
 
+/** Addresses that are known to be missing; the one that was not written to for longest is forgotten. */
+export const missingAddressesMax = 1_000;
+
 /** An address is the name of a queue (AMQP short string) or of a topic, in characters. */
 export const replyAddressCharsMax = 255;
 /** A correlation id, in characters: AMQP's property is a short string. */

@@ -6,7 +6,13 @@ import type { PublishFailure, ReplyPort } from "../driver.ts";
 import type { EventWriter } from "../event-writer.ts";
 import type { EventRecord, StoredRecord } from "../record.ts";
 import type { EventsEvent } from "../runtime/observed.ts";
-import { correlationIdCharsMax, replyAddressCharsMax, replyAgain, replyPatienceMs } from "./limits.ts";
+import {
+  correlationIdCharsMax,
+  missingAddressesMax,
+  replyAddressCharsMax,
+  replyAgain,
+  replyPatienceMs,
+} from "./limits.ts";
 import type { ReplyContract } from "./reply-contract.ts";
 import { errorHeaders } from "./reply-error.ts";
 
@@ -37,6 +43,11 @@ const noHeaders: Readonly<Record<string, string>> = Object.freeze({});
  */
 export class Responder {
   readonly #parts: ResponderParts;
+  /**
+   * Addresses that were not there, with the time of the first reply that found them so. They share one patience: a requester
+   * that has gone with thousands of requests pending holds up the handlers of all others once, and not with each of its own.
+   */
+  readonly #missing = new Map<string, number>();
 
   constructor(parts: ResponderParts) {
     this.#parts = parts;
@@ -118,17 +129,32 @@ export class Responder {
   async #hand(record: EventRecord, patienceMs: number): Promise<PublishFailure | undefined> {
     const { platform, port } = this.#parts;
     const { clock, random } = platform;
-    const endMs = clock.now() + patienceMs;
-    const tooLate = { isRetryable: true, error: new Error(`the broker did not take it within ${patienceMs} ms`) };
+    let endMs = clock.now() + patienceMs;
+    const tooLate: PublishFailure = {
+      isRetryable: true,
+      error: new Error(`the broker did not take it within ${patienceMs} ms`),
+    };
     for (let attempt = 1; ; attempt++) {
       const failure = await this.#within(endMs - clock.now(), port.send(record).catch(refusal), tooLate);
+      if (failure === undefined) this.#missing.delete(record.topic);
       if (failure === undefined || !failure.isRetryable || failure === tooLate) return failure;
+      if (failure.isUnroutable === true) endMs = Math.min(endMs, this.#missingSince(record.topic) + replyPatienceMs);
       const pauseMs = Math.max(backoffDelayMs(replyAgain, attempt, 0, random), 1);
       if (clock.now() + pauseMs >= endMs) return failure;
       await new Promise<void>(resolve => {
         outsideContext(() => clock.after(pauseMs, resolve, true));
       });
     }
+  }
+
+  #missingSince(address: string): number {
+    const nowMs = this.#parts.platform.clock.now();
+    const sinceMs = this.#missing.get(address) ?? nowMs;
+    this.#missing.delete(address);
+    this.#missing.set(address, sinceMs);
+    const [oldest] = this.#missing.keys();
+    if (this.#missing.size > missingAddressesMax && oldest !== undefined) this.#missing.delete(oldest);
+    return sinceMs;
   }
 
   #within<T>(timeoutMs: number, work: Promise<T>, late: T): Promise<T> {
