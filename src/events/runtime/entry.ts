@@ -51,6 +51,10 @@ export type Step =
 export const handleStep: Step = { kind: "handle" };
 export const dropStep: Step = { kind: "drop" };
 
+export function deadLetter(reason: DeadLetterReason, exception: string): Step {
+  return { kind: "dead-letter", reason, exception };
+}
+
 /**
  * A record in the consumer's hands, from its arrival until it is settled, given back or forgotten.
  *
