@@ -2,6 +2,7 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { compileEvent, type EventContract } from "../contract/index.ts";
 import type { Work } from "../platform/index.ts";
 import type { StoredRecord } from "./record.ts";
+import type { ReplyContract } from "./requests/reply-contract.ts";
 
 /** What a handler sees of an event beside its message. */
 export interface Delivery extends Work {
@@ -29,10 +30,12 @@ export interface Delivery extends Work {
 /** Handles one event. Returning settles it, throwing fails it; `Discard` and `RetryLater` say more. */
 export type Handle<T> = (event: T, delivery: Delivery) => unknown;
 
-/** Made by {@link on}. */
+/** Made by {@link on} and `onRequest`. */
 export interface EventHandler {
   readonly event: EventContract;
   readonly handle: Handle<never>;
+  /** What it replies with; only of those made by `onRequest`. */
+  readonly reply?: ReplyContract | undefined;
 }
 
 /**

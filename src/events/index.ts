@@ -20,6 +20,7 @@ export type {
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestOptions,
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
@@ -42,6 +43,7 @@ export type {
   Order,
   PublishFailure,
   RecordSink,
+  ReplyPort,
   SubscriptionDemand,
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
@@ -76,6 +78,7 @@ export {
   type TimeoutEvent,
 } from "./process-manager/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
   EventDeadLettered,
   EventHandled,
@@ -86,5 +89,10 @@ export type {
   EventsEvent,
   EventsPublished,
   HandlingFailed,
+  ReplyDropped,
+  ReplyUnsent,
+  RequestEnded,
+  RequestExpired,
+  RequestReplied,
   SubscriptionFailed,
 } from "./runtime/observed.ts";

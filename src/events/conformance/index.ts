@@ -11,6 +11,7 @@ import { faultCases } from "./cases/faults.ts";
 import { foreignCases } from "./cases/foreign.ts";
 import { membershipCases } from "./cases/membership.ts";
 import { publishingCases } from "./cases/publishing.ts";
+import { requestCases } from "./cases/requests.ts";
 import type { BrokerHarness } from "./harness.ts";
 import { Scene } from "./scene.ts";
 
@@ -22,6 +23,7 @@ const cases: readonly BrokerCase[] = [
   ...membershipCases,
   ...failureCases,
   ...foreignCases,
+  ...requestCases,
   ...faultCases,
 ];
 

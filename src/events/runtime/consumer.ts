@@ -40,7 +40,7 @@ export class Consumer implements RecordSink {
   ) {
     this.#journal = new Journal(plan.group, observer);
     this.#flow = new Flow(plan, clock, entry => this.#attempts.start(entry));
-    this.#aftermath = new Aftermath(plan, random, this.#journal, this.#flow);
+    this.#aftermath = new Aftermath(plan, clock, random, this.#journal, this.#flow);
     this.#attempts = new Attempts(plan, clock, this.#journal, this.#flow, this.#aftermath);
     this.#arrival = new Arrival(plan, catalog, this.#journal, this.#attempts);
     this.#onFailed = onFailed;

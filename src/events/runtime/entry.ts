@@ -40,6 +40,8 @@ export class LaneState {
 export type Step =
   | { readonly kind: "handle" }
   | { readonly kind: "retry-later"; readonly delayMs: number }
+  /** A request that nobody waits for any more. */
+  | { readonly kind: "drop" }
   | {
       readonly kind: "dead-letter";
       readonly reason: DeadLetterReason;
@@ -47,6 +49,7 @@ export type Step =
     };
 
 export const handleStep: Step = { kind: "handle" };
+export const dropStep: Step = { kind: "drop" };
 
 export function deadLetter(reason: DeadLetterReason, exception: string): Step {
   return { kind: "dead-letter", reason, exception };
@@ -98,6 +101,8 @@ export class Entry implements Timed {
   /** While a handler runs. */
   delivery: HandlerDelivery | undefined;
   startedMs = 0;
+  /** Of a request that has less time than other handlings; those share a queue. */
+  deadline: Timer | undefined;
   isLate = false;
   /** While it is held. */
   timer: Timer | undefined;
