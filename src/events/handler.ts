@@ -1,6 +1,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { compileEvent, type EventContract } from "../contract/index.ts";
 import type { Work } from "../platform/index.ts";
+import type { BatchHandling } from "./batch.ts";
 import type { StoredRecord } from "./record.ts";
 
 /** What a handler sees of an event beside its message. */
@@ -29,10 +30,12 @@ export interface Delivery extends Work {
 /** Handles one event. Returning settles it, throwing fails it; `Discard` and `RetryLater` say more. */
 export type Handle<T> = (event: T, delivery: Delivery) => unknown;
 
-/** Made by {@link on}. */
+/** Made by {@link on} or `onBatch`. */
 export interface EventHandler {
   readonly event: EventContract;
+  /** One event alone; of a batch handler too. */
   readonly handle: Handle<never>;
+  readonly batch?: BatchHandling | undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Random } from "../../platform/index.ts";
 import { backoffDelayMs } from "../../resilience/index.ts";
 import type { DriverSubscription } from "../driver.ts";
-import { deadLetter, type Entry, type Step } from "./entry.ts";
+import { deadLetter, type Entry, handleStep, type Move } from "./entry.ts";
 import { exceptionText } from "./exception-text.ts";
 import type { Flow } from "./flow.ts";
 import type { Journal } from "./journal.ts";
@@ -37,24 +37,31 @@ export class Aftermath {
   follow(entry: Entry, error: unknown): void {
     const { schedule, onFailure, canRetryLater } = this.#plan;
     const next = afterFailure(entry, error, schedule, this.#random);
-    if (next.kind === "dead") entry.step = deadLetter(next.reason, exceptionText(error));
+    if (next.kind === "dead") this.#move(entry, deadLetter(next.reason, exceptionText(error)));
     else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
-      entry.step = { kind: "retry-later", delayMs: next.delayMs };
-    } else {
-      this.#again(entry, next.delayMs);
-      return;
-    }
-    this.move(entry);
+      this.#move(entry, { kind: "retry-later", delayMs: next.delayMs });
+    } else this.#again(entry, next.delayMs);
   }
 
-  /** Hands an entry to the broker, as its step says; then it is settled. */
-  move(entry: Entry): void {
-    const { record, step, attempts, firstFailedAtMs } = entry;
+  /** No handler gets an entry at its turn: does what its step says instead. */
+  proceed(entry: Entry): void {
+    const { step } = entry;
+    if (step.kind === "failed") {
+      entry.step = handleStep;
+      this.follow(entry, step.error);
+    } else if (step.kind === "handle") throw new Error("an entry without a move was moved");
+    else this.#move(entry, step);
+  }
+
+  /** Hands an entry to the broker; then it is settled. */
+  #move(entry: Entry, step: Move): void {
+    entry.step = step;
+    const { record, attempts, firstFailedAtMs } = entry;
     const subscription = this.#subscription as DriverSubscription;
     let moved: Promise<void>;
     if (step.kind === "retry-later") {
       moved = subscription.retryLater(record, step.delayMs, { attempts, firstFailedAtMs });
-    } else if (step.kind === "dead-letter") {
+    } else {
       moved = subscription.deadLetter(record, {
         attempts,
         firstFailedAtMs,
@@ -63,7 +70,7 @@ export class Aftermath {
         consumer: this.#plan.consumer,
         contract: entry.handling?.contract.typeName,
       });
-    } else throw new Error("an entry without a move was moved");
+    }
     moved.then(
       () => this.#moved(entry, step),
       error => this.moveFailed(entry, step.kind, error),
@@ -78,7 +85,7 @@ export class Aftermath {
     this.#flow.hold(entry, backoffDelayMs(moveAgain, entry.moveFailures, 0, this.#random));
   }
 
-  #moved(entry: Entry, step: Exclude<Step, { kind: "handle" }>): void {
+  #moved(entry: Entry, step: Move): void {
     if (step.kind === "retry-later") this.#journal.retried(entry, step.delayMs, "moved");
     else this.#journal.deadLettered(entry, step.reason);
     this.#flow.leave(entry, true);

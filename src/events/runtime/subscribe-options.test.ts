@@ -33,6 +33,8 @@ test("a group and handlers are enough: everything else follows from the broker",
     types: ["ledger.placed", "ledger.noted"],
     order: "key",
     concurrency: 16,
+    largestBatch: 1,
+    eventsAtOnce: 16,
     from: "beginning",
     specific: {},
   });
