@@ -10,17 +10,21 @@ import type { StoredRecord } from "../record.ts";
 import { batchScene } from "./batch.fixture.ts";
 import { Later, placedRecord } from "./consumer.fixture.ts";
 import { FakeLane } from "./fake-lane.fixture.ts";
+import type { HandlingFailed } from "./observed.ts";
 
 /** What the handler does at each attempt of one event that is alone; the last goes on for ever. */
-const outcomes = fc.array(fc.constantFrom("return", "reject", "discard", "later", "fail", "hang", "stuck"), {
+const outcomes = fc.array(fc.constantFrom("return", "reject", "discard", "later", "fail", "hang", "stuck", "break"), {
   minLength: 1,
   maxLength: 4,
 });
 /** What it does with several. `fail`: with the members that fail in the batch; the others succeed. */
-const together = fc.array(fc.constantFrom("return", "return", "throw", "reject", "fail", "later", "hang", "stuck"), {
-  minLength: 1,
-  maxLength: 8,
-});
+const together = fc.array(
+  fc.constantFrom("return", "return", "throw", "reject", "fail", "later", "hang", "stuck", "break"),
+  {
+    minLength: 1,
+    maxLength: 8,
+  },
+);
 
 const steps = fc.array(
   fc.oneof(
@@ -77,6 +81,8 @@ interface Fate {
   isRunning: boolean;
   hasBegun: boolean;
   hasSucceeded: boolean;
+  /** Its last attempt failed, and another may follow. */
+  mayRepeat: boolean;
   /** It could have begun from then on, as far as its key goes. */
   readySinceMs: number | undefined;
 }
@@ -107,6 +113,11 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
         const sharesOrder = (one: Fate, other: Fate) =>
           one.lane.name === other.lane.name && (policy.order === "partition" || one.key === other.key);
 
+        /** Whether the consumer has heard of the end of the last attempt. */
+        const knowsFailure = ({ record, attempts }: Fate) =>
+          scene.seen("events.failed").filter(event => (event as HandlingFailed).place === record.place).length ===
+          attempts - record.history.attempts;
+
         const handle = (events: readonly Placed[], batch: Batch) => {
           const members = events.map(({ number }) => fates.get(number) as Fate);
           calls++;
@@ -135,7 +146,18 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
               demand(before !== -1 && before < index, `${fate.number} before ${other.number} of its key`);
             }
           }
+          if (policy.onFailure === "block") {
+            for (const other of fates.values()) {
+              const isWaiting = other.mayRepeat && other.attempts < 4 && !isOver(other) && knowsFailure(other);
+              const isNews = members.every(({ hasBegun }) => !hasBegun);
+              demand(
+                !isNews || !isWaiting || !members.some(({ lane }) => lane === other.lane),
+                "a blocked lane is still",
+              );
+            }
+          }
           for (const fate of members) {
+            fate.mayRepeat = false;
             fate.isRunning = true;
             fate.hasBegun = true;
           }
@@ -155,6 +177,7 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
               fate.isRunning = false;
               fate.hasSucceeded = hasSucceeded(fate);
               if (!isAlone && counts(fate)) fate.attempts++;
+              fate.mayRepeat = !fate.hasSucceeded && (isAlone || counts(fate)) && outcome !== "discard";
             }
           };
           const all = () => true;
@@ -175,6 +198,7 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
                 end(none, none);
                 throw new Error("rejected");
               });
+            case "break":
             case "hang":
             case "stuck": {
               const later = new Later();
@@ -182,7 +206,9 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
               if (outcome === "hang") batch.signal.addEventListener("abort", () => later.resolve());
               return later.promise.then(() => {
                 hanging.delete(later);
-                end(all, all);
+                if (outcome !== "break") return end(all, all);
+                end(none, none);
+                throw new Error("broken off");
               });
             }
             case "later":
@@ -251,6 +277,7 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
                 isRunning: false,
                 hasBegun: false,
                 hasSucceeded: false,
+                mayRepeat: false,
                 readySinceMs: undefined,
               });
               return record;

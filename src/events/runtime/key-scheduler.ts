@@ -163,13 +163,14 @@ export class KeyScheduler {
   }
 
   /**
-   * A batch that has run is done with. Entries that do not go `again` are too; the others have further turns alone, in their
+   * A batch that has run is done with. Entries that do not go again are too; the others have further turns alone, in their
    * order and before what waits behind them.
    */
   end(batch: EntryBatch, goesAgain: (entry: Entry) => boolean): void {
     this.#taken--;
     this.#running -= batch.entries.length;
     for (const entry of batch.entries) entry.lane.running--;
+    const heads: Entry[] = [];
     for (const entry of batch.entries) {
       // The first of a key is its head; the others leave with it.
       if (entry.batch !== batch) continue;
@@ -187,8 +188,11 @@ export class KeyScheduler {
         one.state = "waiting";
         head = prepend(one, head);
       }
-      this.#succeed(entry, head);
+      this.#follow(entry, head);
+      if (head !== undefined) heads.push(head);
     }
+    for (const head of heads) if (head.step.kind !== "failed") this.#ready(head);
+    for (const head of heads.toReversed()) if (head.step.kind === "failed") this.#ready(head);
   }
 
   /** A held entry is ready again. */
@@ -253,19 +257,20 @@ export class KeyScheduler {
 
   /** The key is free for the next. */
   #advance(entry: Entry): void {
-    if (entry.key !== undefined) this.#succeed(entry, behead(entry));
+    if (entry.key === undefined) return;
+    const head = behead(entry);
+    this.#follow(entry, head);
+    if (head !== undefined) this.#ready(head);
   }
 
   /** The line of an entry's key goes on with another head, or ends. */
-  #succeed({ key, lane }: Entry, head: Entry | undefined): void {
-    if (head === undefined) {
-      if (key === undefined) return;
+  #follow({ key, lane }: Entry, head: Entry | undefined): void {
+    if (key === undefined) return;
+    if (head !== undefined) lane.heads.set(key, head);
+    else {
       lane.heads.delete(key);
       if (lane.phase !== "open") this.#forget(lane);
-      return;
     }
-    if (key !== undefined) lane.heads.set(key, head);
-    this.#ready(head);
   }
 
   #ready(entry: Entry): void {
@@ -274,7 +279,9 @@ export class KeyScheduler {
       return;
     }
     entry.state = "ready";
-    this.#line.push(entry);
+    // One that has failed in a batch may have its lane to block: nothing else comes before that.
+    if (entry.step.kind === "failed") this.#line.unshift(entry);
+    else this.#line.push(entry);
   }
 
   /** A head joins a batch, and so do those right behind it that go to the same handler. */

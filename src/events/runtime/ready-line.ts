@@ -16,6 +16,13 @@ export class ReadyLine {
     this.#last = turn;
   }
 
+  /** Before all others. */
+  unshift(entry: Entry): void {
+    entry.nextReady = this.#first;
+    this.#first = entry;
+    this.#last ??= entry;
+  }
+
   shift(): Entry | EntryBatch | undefined {
     const first = this.#first;
     if (first === undefined) return undefined;
