@@ -63,6 +63,30 @@ export interface BrokerOptions {
   readonly platform?: Platform | undefined;
   /** Topics that are missing are made. @default true, except on Kafka */
   readonly createTopics?: boolean | undefined;
+  /** Only for Kafka. */
+  readonly kafka?: KafkaBrokerOptions | undefined;
+}
+
+export interface KafkaBrokerOptions {
+  /** For a URL with `sasl=oauthbearer`. */
+  readonly oauth?: KafkaOauthOptions | undefined;
+}
+
+/** SASL OAUTHBEARER (RFC 7628). */
+export interface KafkaOauthOptions {
+  /**
+   * The bearer token, or what makes one: called before the first connection, and again when four fifths of a token's time
+   * are over; connections that are open authenticate anew with it. It has 10 s.
+   */
+  readonly token: string | (() => OauthToken | Promise<OauthToken>);
+  /** SASL extensions, as some services want them beside the token: `{ logicalCluster: "lkc-1" }`. */
+  readonly extensions?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface OauthToken {
+  readonly token: string;
+  /** Milliseconds since 1970-01-01 UTC. */
+  readonly expiresAtMs: number;
 }
 
 /** When gathered publishes leave: at whichever limit comes first. */

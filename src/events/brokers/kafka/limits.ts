@@ -9,6 +9,17 @@ export const requestTimeoutMs = 10_000;
 /** First contact: so long is a cluster looked for before `connect` gives up. */
 export const firstContactMs = 10_000;
 
+/** So long may a function take to make a token. */
+export const tokenTimeoutMs = 10_000;
+/** After one that made none, it is called again at the earliest. */
+export const tokenAgainMs = 1_000;
+/** Part of a token's time after which another one is asked for: as connections renew their sessions. */
+export const tokenShare = 0.8;
+/** But a short-lived one serves so long at least. */
+export const tokenLeastMs = 1_000;
+/** Brokers take SASL messages up to 512 KiB (`sasl.server.max.receive.size`); headers of proxies no more than this. */
+export const tokenCharsMax = 65_536;
+
 /** Pauses before a failed request is repeated. */
 export const callAgain = { jitter: "none", baseMs: 50, factor: 2, maxMs: 2_000 } as const;
 /** Metadata of a topic that is missing or has no leader is asked for at most so often. */

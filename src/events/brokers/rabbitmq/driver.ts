@@ -114,6 +114,7 @@ export class RabbitmqDriver implements BrokerDriver {
       send: message => this.#send(message),
       dueExchange: this.#ladder.due,
       ids: context.ids,
+      clock: platform.clock,
     });
   }
 
@@ -249,6 +250,7 @@ export class RabbitmqDriver implements BrokerDriver {
 
   async close(): Promise<void> {
     for (const subscription of [...this.#subscriptions]) await subscription.close();
+    await this.deadLetters.close();
     await this.#publisher.close();
     await Promise.all([this.#publishing.close(), this.#consuming.close()]);
   }
