@@ -149,7 +149,7 @@ class DrivenBroker implements Broker {
     const handlings = await this.#handlings(handlers, options);
     const { demand } = checked;
     await this.#driver.prepare(demand.topics);
-    const recordsMax = Math.max(bufferedRecordsMax, demand.concurrency * 2);
+    const recordsMax = Math.max(bufferedRecordsMax, demand.eventsAtOnce * 2);
     let running: RunningSubscription | undefined;
     let failure: Error | undefined;
     const consumer = new Consumer(

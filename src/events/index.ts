@@ -5,6 +5,14 @@
  * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
+export {
+  type Batch,
+  type BatchHandling,
+  type BatchLimits,
+  type BatchOptions,
+  type HandleBatch,
+  onBatch,
+} from "./batch.ts";
 export type {
   Broker,
   BrokerOptions,
@@ -80,6 +88,9 @@ export {
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
 export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
+  EventBatchAbandoned,
+  EventBatchFailed,
+  EventBatchHandled,
   EventDeadLettered,
   EventHandled,
   EventHandlerAbandoned,
