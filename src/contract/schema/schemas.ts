@@ -1,5 +1,5 @@
 import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
-import { enumSpellings, type JsonDialect } from "../../../contract/index.ts";
+import { enumSpellings, type JsonDialect } from "../codec/index.ts";
 import { exampleOf } from "./example.ts";
 import { constraintsOf, type FieldConstraints, isRequiredOneof, messageOneofs } from "./rules.ts";
 import type { Schema } from "./schema.ts";
