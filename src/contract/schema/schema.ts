@@ -27,4 +27,23 @@ export interface Schema {
   readonly not?: Schema;
   readonly anyOf?: readonly Schema[];
   readonly allOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly examples?: readonly unknown[];
+}
+
+/** Accepts no value. */
+export const nothing: Schema = { not: {} };
+
+/** What refuses each of these. */
+export function unless(refused: readonly Schema[]): Schema {
+  const [first, second] = refused;
+  if (first === undefined) return {};
+  return { not: second === undefined ? first : { anyOf: refused } };
+}
+
+/** What accepts these values alone. */
+export function onlyOf(allowed: readonly unknown[] | undefined): Schema {
+  if (allowed === undefined) return {};
+  if (allowed.length === 0) return { allOf: [nothing] };
+  return allowed.length === 1 ? { const: allowed[0] } : { enum: allowed };
 }
