@@ -5,8 +5,10 @@
  * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
 export type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   GatherOptions,
@@ -20,6 +22,7 @@ export type {
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";

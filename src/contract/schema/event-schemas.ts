@@ -3,7 +3,8 @@ import { UncompiledRule } from "../rules/check.ts";
 import { type DeclaredRules, hasRules, RulesReader } from "../rules/declared-rules.ts";
 import { ignoreAlways, ignoreIfZero, type SingleType } from "../rules/value-rules.ts";
 import { accepts } from "./accepts.ts";
-import type { Schema } from "./schema.ts";
+import { exampleOf } from "./example.ts";
+import { anyOf, type Schema, unless } from "./schema.ts";
 import { wellKnownSchema } from "./schemas.ts";
 import { isFloat, noRules, writtenEnum, writtenKey, writtenScalar, zeroNames, zeroOf } from "./written-values.ts";
 
@@ -34,13 +35,30 @@ export class EventSchemas {
     const key = `${desc.typeName} ${isUnjudged}`;
     let name = this.#names.get(key);
     if (name === undefined) {
-      name = plain;
-      for (let copy = 2; this.#components.has(name); copy++) name = `${plain}.${copy}`;
+      name = this.#unused(plain);
       this.#names.set(key, name);
       this.#components.set(name, {}); // holds the place: types may contain themselves
       this.#components.set(name, this.#object(desc, !isUnjudged));
     }
     return { $ref: `#/components/schemas/${name}` };
+  }
+
+  /** A component that is no message, under this name or a longer one, as a reference. */
+  add(name: string, schema: Schema): Schema {
+    const unused = this.#unused(name);
+    this.#components.set(unused, schema);
+    return { $ref: `#/components/schemas/${unused}` };
+  }
+
+  /** A value that a schema accepts, but for rules that need thinking. */
+  example(schema: Schema): unknown {
+    return exampleOf(schema, Object.fromEntries(this.#components));
+  }
+
+  #unused(wanted: string): string {
+    let name = wanted;
+    for (let copy = 2; this.#components.has(name); copy++) name = `${wanted}.${copy}`;
+    return name;
   }
 
   #object(desc: DescMessage, isJudged: boolean): Schema {
@@ -225,8 +243,8 @@ function anySchema(rules: DeclaredRules): Schema {
   if (allowed === undefined && refused === undefined) return {};
   const type: Schema = {
     type: "string",
-    ...(allowed === undefined ? {} : { enum: allowed }),
-    ...(refused === undefined ? {} : { not: { enum: refused } }),
+    ...(allowed === undefined ? {} : anyOf(allowed)),
+    ...(refused === undefined ? {} : unless([anyOf(refused)])),
   };
   return { properties: { "@type": type }, ...(allowed === undefined ? {} : { required: ["@type"] }) };
 }

@@ -31,6 +31,11 @@ export interface Schema {
   readonly examples?: readonly unknown[];
 }
 
+/** Any of these; JSON Schema wants each value once. */
+export function anyOf(values: readonly unknown[]): { readonly enum: readonly unknown[] } {
+  return { enum: [...new Set(values)] };
+}
+
 /** Accepts no value. */
 export const nothing: Schema = { not: {} };
 
@@ -45,5 +50,5 @@ export function unless(refused: readonly Schema[]): Schema {
 export function onlyOf(allowed: readonly unknown[] | undefined): Schema {
   if (allowed === undefined) return {};
   if (allowed.length === 0) return { allOf: [nothing] };
-  return allowed.length === 1 ? { const: allowed[0] } : { enum: allowed };
+  return allowed.length === 1 ? { const: allowed[0] } : anyOf(allowed);
 }

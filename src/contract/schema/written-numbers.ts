@@ -4,7 +4,7 @@ import type { DeclaredRules } from "../rules/declared-rules.ts";
 import { Judgement } from "../rules/judgement.ts";
 import { numberCheck } from "../rules/number-rules.ts";
 import { decimalFrom, decimalTo } from "./decimal-range.ts";
-import { nothing, onlyOf, type Schema, unless } from "./schema.ts";
+import { anyOf, nothing, onlyOf, type Schema, unless } from "./schema.ts";
 import { integers } from "./schemas.ts";
 
 type Writable = { -readonly [K in keyof Schema]: Schema[K] };
@@ -60,7 +60,7 @@ export function integerSchema(scalar: ScalarType, declared: DeclaredRules): Sche
     format,
     ...bounds,
     ...onlyOf(allowed),
-    ...(refused.length > 0 && unless([{ enum: refused }])),
+    ...(refused.length > 0 && unless([anyOf(refused)])),
   };
 }
 
@@ -83,7 +83,7 @@ export function longSchema(scalar: ScalarType, declared: DeclaredRules): Schema 
     format,
     ...bounds,
     ...onlyOf(allowed?.map(String)),
-    ...(refused.length > 0 && unless([{ enum: refused.map(String) }])),
+    ...(refused.length > 0 && unless([anyOf(refused.map(String))])),
     ...(bound === undefined ? {} : { examples: [String(bound)] }),
   };
 }
@@ -136,7 +136,7 @@ function finiteSchema(kind: "float" | "double", rules: DeclaredRules): Schema | 
     format: kind,
     ...bounds,
     ...onlyOf(allowed),
-    ...(refused.length > 0 && unless([{ enum: refused }])),
+    ...(refused.length > 0 && unless([anyOf(refused)])),
   };
 }
 

@@ -2,7 +2,7 @@ import { UncompiledRule } from "../rules/check.ts";
 import type { DeclaredRules } from "../rules/declared-rules.ts";
 import { textFormat } from "../rules/text-formats.ts";
 import { portablePattern } from "./portable-pattern.ts";
-import { type Schema, unless } from "./schema.ts";
+import { anyOf, type Schema, unless } from "./schema.ts";
 import { base64 } from "./schemas.ts";
 
 type Writable = { -readonly [K in keyof Schema]: Schema[K] };
@@ -73,10 +73,10 @@ export function textSchema(rules: DeclaredRules): Schema {
         refused.push({ pattern: literally(operand as string) });
         break;
       case "in":
-        schema.enum = operand as readonly string[];
+        schema.enum = anyOf(operand as readonly string[]).enum;
         break;
       case "not_in":
-        refused.push({ enum: operand as readonly string[] });
+        refused.push(anyOf(operand as readonly string[]));
         break;
       default:
         formatted(schema, patterns, rule, operand, rules.get("strict") !== false);
@@ -132,10 +132,10 @@ export function bytesSchema(rules: DeclaredRules): Schema {
         schema.maxLength = base64Length(Number(operand));
         break;
       case "in":
-        schema.enum = (operand as readonly Uint8Array[]).map(base64Of);
+        schema.enum = anyOf((operand as readonly Uint8Array[]).map(base64Of)).enum;
         break;
       case "not_in":
-        refused.push({ enum: (operand as readonly Uint8Array[]).map(base64Of) });
+        refused.push(anyOf((operand as readonly Uint8Array[]).map(base64Of)));
         break;
       case "ip":
         if (operand === true) sizes.push({ anyOf: [sizeOf(4), sizeOf(16)] });

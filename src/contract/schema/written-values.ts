@@ -2,7 +2,7 @@ import { type DescEnum, ScalarType } from "@bufbuild/protobuf";
 import { enumSpellings } from "../codec/index.ts";
 import { eventDialect } from "../event.ts";
 import type { DeclaredRules } from "../rules/declared-rules.ts";
-import { nothing, type Schema, unless } from "./schema.ts";
+import { anyOf, nothing, type Schema, unless } from "./schema.ts";
 import { allowedBy, asLong, floatSchema, integerSchema, isLong, longSchema } from "./written-numbers.ts";
 import { base64Of, bytesSchema, textSchema } from "./written-text.ts";
 
@@ -66,8 +66,8 @@ export function writtenEnum(desc: DescEnum, rules: DeclaredRules): Schema {
   const listed = own.get("defined_only") === true ? numbers.filter(isAllowed) : allowed?.filter(isAllowed);
   const byNumber: Schema =
     listed === undefined
-      ? { type: "integer", format: "int32", ...(refused.length > 0 && unless([{ enum: refused }])) }
-      : { enum: [...new Set(listed)] };
+      ? { type: "integer", format: "int32", ...(refused.length > 0 && unless([anyOf(refused)])) }
+      : anyOf(listed);
   const alternatives = [
     ...(names.length > 0 ? [{ type: "string", enum: names }] : []),
     ...(listed?.length === 0 ? [] : [byNumber]),
