@@ -13,8 +13,10 @@ export {
   type HandleBatch,
   onBatch,
 } from "./batch.ts";
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
 export type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   GatherOptions,
@@ -32,6 +34,7 @@ export type {
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
