@@ -7,6 +7,7 @@ import {
   headersOf,
   historyHeaders,
   isReservedHeader,
+  pairsOf,
   type SaidByHeaders,
 } from "./attributes.ts";
 import type { EventRecord } from "./record.ts";
@@ -47,14 +48,6 @@ function attributesFrom(headers: readonly (readonly [name: string, value: string
   return reader.take();
 }
 
-/** Names and values in turns, as pairs. */
-function pairs(list: readonly string[]): [name: string, value: string][] {
-  return Array.from(
-    { length: list.length / 2 },
-    (_, index) => list.slice(index * 2, index * 2 + 2) as [string, string],
-  );
-}
-
 /** Without members that say nothing. */
 function said(value: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
@@ -63,7 +56,7 @@ function said(value: object): Record<string, unknown> {
 test("what a record says is read back from its headers, with either prefix", () => {
   fc.assert(
     fc.property(records, fc.constantFrom<AttributePrefix>("ce_", "cloudEvents_"), (record, prefix) => {
-      const read = attributesFrom(pairs(headersOf(record, prefix)));
+      const read = attributesFrom([...pairsOf(headersOf(record, prefix))]);
       const { topic: _topic, key, body: _body, ...attributes } = record;
       const expected = { ...said(attributes), headers: { ...attributes.headers } };
       if (record.priority === "default") Reflect.deleteProperty(expected, "priority");
@@ -75,7 +68,7 @@ test("what a record says is read back from its headers, with either prefix", () 
 });
 
 test("attempts travel beside the attributes", () => {
-  const { history } = attributesFrom(pairs(historyHeaders({ attempts: 3, firstFailedAtMs: 1_700_000_000_000 })));
+  const { history } = attributesFrom([...pairsOf(historyHeaders({ attempts: 3, firstFailedAtMs: 1_700_000_000_000 }))]);
   assert.deepEqual(history, { attempts: 3, firstFailedAtMs: 1_700_000_000_000 });
 });
 
@@ -107,7 +100,7 @@ test("anything at all can be read", () => {
 });
 
 test("a record has nothing of the one that was read before", () => {
-  attributesFrom([...pairs(historyHeaders({ attempts: 2, firstFailedAtMs: 5 })), ["ce_id", "1"], ["x-tenant", "a"]]);
+  attributesFrom([...pairsOf(historyHeaders({ attempts: 2, firstFailedAtMs: 5 })), ["ce_id", "1"], ["x-tenant", "a"]]);
   const { attributes, subject, history } = attributesFrom([]);
   assert.deepEqual(Object.keys(attributes), ["headers"]);
   assert.deepEqual(Object.keys(attributes.headers ?? {}), []);

@@ -26,6 +26,9 @@ export function isReservedHeader(name: string): boolean {
   );
 }
 
+/** What a reply says of an error (`requests/reply-error.ts`): nobody else may say it, and it arrives among the headers. */
+const errorPrefix = "trunkline-error-";
+
 const reserved = new Set([contentTypeName, "traceparent", "tracestate", "baggage"]);
 
 /**
@@ -51,6 +54,11 @@ export function headersOf(record: EventRecord, prefix: AttributePrefix): string[
   if (record.correlationId !== undefined) list.push(names.correlationId, record.correlationId);
   for (const own of Object.keys(record.headers)) list.push(own, record.headers[own] as string);
   return list;
+}
+
+/** Names and values in turns, as pairs. */
+export function* pairsOf(list: readonly string[]): Generator<[name: string, value: string]> {
+  for (let index = 0; index < list.length; index += 2) yield [list[index] as string, list[index + 1] as string];
 }
 
 const kafkaNames = namesWith("ce_");
@@ -213,7 +221,7 @@ function meaningOf(name: string): Meaning {
   const lower = name.toLowerCase();
   const attribute = /^(?:ce_|cloudevents[_:])(.+)$/.exec(lower)?.[1];
   const as = attribute === undefined ? lower : `ce:${attribute}`;
-  const isOurs = attribute !== undefined || isReservedHeader(lower);
+  const isOurs = attribute !== undefined || (isReservedHeader(lower) && !lower.startsWith(errorPrefix));
   const place = isOurs && Object.hasOwn(placeOf, as) ? placeOf[as as Known] : undefined;
   const meaning = { place, as: isOurs ? undefined : as };
   if (meanings.size < meaningsMax && name.length <= 64) meanings.set(name, meaning);

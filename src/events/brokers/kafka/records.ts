@@ -1,4 +1,4 @@
-import { HeaderReader, headersOf, historyHeaders } from "../../attributes.ts";
+import { HeaderReader, headersOf, historyHeaders, pairsOf } from "../../attributes.ts";
 import { LogRecord, noHistory } from "../../log/index.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { BatchHeader, RecordCursor } from "./batch-reader.ts";
@@ -30,9 +30,7 @@ export function outgoingCopy(
   const headers = [...more];
   const isForeign = attributes.id === undefined && attributes.source === undefined && attributes.type === undefined;
   const complete = { ...gaps, ...attributes, topic, key: record.key, body: record.body };
-  const said = headersOf(complete, "ce_");
-  for (let index = 0; index < said.length; index += 2) {
-    const [name, value] = [said[index] as string, said[index + 1] as string];
+  for (const [name, value] of pairsOf(headersOf(complete, "ce_"))) {
     if ((value === "" && isAttribute(name)) || (name === "ce_time" && attributes.timeMs === undefined)) continue;
     if (isForeign && (name === "ce_specversion" || name === "ce_subject")) continue;
     headers.push(name, value);

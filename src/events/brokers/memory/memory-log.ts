@@ -123,16 +123,24 @@ export class MemoryLog {
     return this.#bytes;
   }
 
-  topic(name: string): MemoryTopic {
+  topic(name: string, partitions = this.options.partitions): MemoryTopic {
     let topic = this.topics.get(name);
     if (topic === undefined) {
       topic = {
-        partitions: Array.from({ length: this.options.partitions }, (_, number) => new MemoryPartition(name, number)),
+        partitions: Array.from({ length: partitions }, (_, number) => new MemoryPartition(name, number)),
         turn: 0,
       };
       this.topics.set(name, topic);
     }
     return topic;
+  }
+
+  /** Nobody reads it any more. */
+  removeTopic(name: string): void {
+    for (const partition of this.topics.get(name)?.partitions ?? []) {
+      while (partition.firstOffset < partition.nextOffset) this.#bytes -= partition.drop();
+    }
+    this.topics.delete(name);
   }
 
   /** Follow the last of several by `tell`. */

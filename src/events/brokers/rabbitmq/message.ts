@@ -1,5 +1,12 @@
 import { createHash } from "node:crypto";
-import { contentTypeName, HeaderReader, headersOf, historyHeaders, type SaidElsewhere } from "../../attributes.ts";
+import {
+  contentTypeName,
+  HeaderReader,
+  headersOf,
+  historyHeaders,
+  pairsOf,
+  type SaidElsewhere,
+} from "../../attributes.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { AmqpDelivery, AmqpMessage, AmqpProperties, AmqpTable } from "./amqp.ts";
 import { shortStringBytesMax } from "./limits.ts";
@@ -48,6 +55,16 @@ export function whyNotSendable(record: EventRecord, bodyBytesMax: number): strin
   return undefined;
 }
 
+/**
+ * What a message is that was sent to the queue itself, by the default exchange, as clients of RPC over queues do it: it names
+ * no topic, and its routing key is the queue. `undefined`: the group has several, so that only the message can tell.
+ */
+export interface DirectMessages {
+  readonly topic: string | undefined;
+  /** Where neither CloudEvents nor AMQP's own `type` say it. */
+  readonly type: string | undefined;
+}
+
 const reader = new HeaderReader();
 
 /** A delivered message as the runtime sees it. */
@@ -69,16 +86,18 @@ export class RabbitmqRecord implements StoredRecord {
   readonly #queue: string;
   #fallbackId: string | undefined;
 
-  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames) {
+  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames, direct?: DirectMessages) {
     const { exchange, properties } = delivery;
     const headers = properties.headers ?? {};
+    const isDirect = exchange === "" && delivery.routingKey === names?.queue && !(ownHeader.topic in headers);
+    const routingKey = isDirect ? (textOf(properties.type) ?? direct?.type ?? "") : delivery.routingKey;
     addTexts(headers);
-    const { attributes, subject, history } = reader.take(saidByProperties(properties, delivery.routingKey));
+    const { attributes, subject, history } = reader.take(saidByProperties(properties, routingKey));
     const attempts = attemptsBefore(delivery, headers);
     this.delivery = delivery;
     this.names = names;
-    this.topic = textOf(headers[ownHeader.topic]) ?? exchange;
-    this.routingKey = delivery.routingKey;
+    this.topic = textOf(headers[ownHeader.topic]) ?? (isDirect ? (direct?.topic ?? exchange) : exchange);
+    this.routingKey = routingKey;
     this.key = subject;
     this.body = delivery.body;
     this.attributes = attributes;
@@ -171,8 +190,7 @@ export function again(
     if (!isOfTheTrip(name) && !historyNames.has(name)) headers[name] = value;
   }
   if (record.topic !== "") headers[ownHeader.topic] = record.topic;
-  const list = history === undefined ? [] : historyHeaders(history);
-  for (let index = 0; index < list.length; index += 2) headers[list[index] as string] = list[index + 1];
+  if (history !== undefined) Object.assign(headers, Object.fromEntries(pairsOf(historyHeaders(history))));
   for (const [name, value] of Object.entries(added)) {
     if (value === undefined) delete headers[name];
     else headers[name] = value;
@@ -198,5 +216,5 @@ export function again(
 }
 
 const historyNames: ReadonlySet<string> = new Set(
-  historyHeaders({ attempts: 0, firstFailedAtMs: 0 }).filter((_, index) => index % 2 === 0),
+  [...pairsOf(historyHeaders({ attempts: 0, firstFailedAtMs: 0 }))].map(([name]) => name),
 );
