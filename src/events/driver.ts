@@ -113,8 +113,12 @@ export interface SubscriptionDemand {
   /** Types that have handlers; RabbitMQ binds its queue with them unless told otherwise. */
   readonly types: readonly string[];
   readonly order: Order;
-  /** Handlers that run at once at most; a driver with prefetch takes at least as many. */
+  /** Handlers that run at once at most. */
   readonly concurrency: number;
+  /** Events of the largest batch that a handler asks for; 1 without batch handlers. */
+  readonly largestBatch: number;
+  /** Events that handlers have at once: `concurrency` without batch handlers. A driver with prefetch takes at least as many. */
+  readonly eventsAtOnce: number;
   /** Where a new group begins. */
   readonly from: "beginning" | "now";
   /** Options that only one broker understands, by its name. */

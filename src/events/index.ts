@@ -5,8 +5,19 @@
  * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
+
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
+export {
+  type Batch,
+  type BatchHandling,
+  type BatchLimits,
+  type BatchOptions,
+  type HandleBatch,
+  onBatch,
+} from "./batch.ts";
 export type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   GatherOptions,
@@ -24,6 +35,7 @@ export type {
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
@@ -80,6 +92,9 @@ export {
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
 export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
+  EventBatchAbandoned,
+  EventBatchFailed,
+  EventBatchHandled,
   EventDeadLettered,
   EventHandled,
   EventHandlerAbandoned,

@@ -6,6 +6,7 @@
  */
 import { describe, test } from "node:test";
 import type { BrokerCase } from "./case.ts";
+import { batchCases } from "./cases/batches.ts";
 import { failureCases } from "./cases/failures.ts";
 import { faultCases } from "./cases/faults.ts";
 import { foreignCases } from "./cases/foreign.ts";
@@ -22,6 +23,7 @@ const cases: readonly BrokerCase[] = [
   ...publishingCases,
   ...membershipCases,
   ...failureCases,
+  ...batchCases,
   ...foreignCases,
   ...requestCases,
   ...faultCases,

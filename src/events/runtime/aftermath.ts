@@ -1,7 +1,7 @@
 import type { Clock, Random } from "../../platform/index.ts";
 import { backoffDelayMs } from "../../resilience/index.ts";
 import type { DriverSubscription } from "../driver.ts";
-import { deadLetter, dropStep, type Entry, type Step } from "./entry.ts";
+import { deadLetter, dropStep, type Entry, handleStep, type Move } from "./entry.ts";
 import { exceptionText } from "./exception-text.ts";
 import type { Flow } from "./flow.ts";
 import type { Journal } from "./journal.ts";
@@ -44,28 +44,35 @@ export class Aftermath {
       this.#giveUpRequest(entry, error);
       return;
     }
-    if (next.kind === "dead") entry.step = deadLetter(next.reason, exceptionText(error));
+    if (next.kind === "dead") this.#move(entry, deadLetter(next.reason, exceptionText(error)));
     else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
-      entry.step = { kind: "retry-later", delayMs: next.delayMs };
-    } else {
-      this.#again(entry, next.delayMs);
-      return;
-    }
-    this.move(entry);
+      this.#move(entry, { kind: "retry-later", delayMs: next.delayMs });
+    } else this.#again(entry, next.delayMs);
   }
 
-  /** Hands an entry to the broker, as its step says, unless it is to be dropped; then it is settled. */
-  move(entry: Entry): void {
-    const { record, step, attempts, firstFailedAtMs } = entry;
+  /** No handler gets an entry at its turn: does what its step says instead. */
+  proceed(entry: Entry): void {
+    const { step } = entry;
+    if (step.kind === "failed") {
+      entry.step = handleStep;
+      this.follow(entry, step.error);
+    } else if (step.kind === "handle") throw new Error("an entry without a move was moved");
+    else this.#move(entry, step);
+  }
+
+  /** Hands an entry to the broker, unless it is to be dropped; then it is settled. */
+  #move(entry: Entry, step: Move): void {
+    entry.step = step;
     if (step.kind === "drop") {
       this.#drop(entry);
       return;
     }
+    const { record, attempts, firstFailedAtMs } = entry;
     const subscription = this.#subscription as DriverSubscription;
     let moved: Promise<void>;
     if (step.kind === "retry-later") {
       moved = subscription.retryLater(record, step.delayMs, { attempts, firstFailedAtMs });
-    } else if (step.kind === "dead-letter") {
+    } else {
       moved = subscription.deadLetter(record, {
         attempts,
         firstFailedAtMs,
@@ -76,7 +83,7 @@ export class Aftermath {
       });
       const answering = entry.handling?.answering;
       if (answering !== undefined) moved = moved.then(() => answering.giveUp(record, step.reason, step.exception));
-    } else throw new Error("an entry without a move was moved");
+    }
     moved.then(
       () => this.#moved(entry, step),
       error => this.moveFailed(entry, step.kind, error),
@@ -91,7 +98,7 @@ export class Aftermath {
     this.#flow.hold(entry, backoffDelayMs(moveAgain, entry.moveFailures, 0, this.#random));
   }
 
-  #moved(entry: Entry, step: Extract<Step, { kind: "retry-later" | "dead-letter" }>): void {
+  #moved(entry: Entry, step: Exclude<Move, { kind: "drop" }>): void {
     if (step.kind === "retry-later") this.#journal.retried(entry, step.delayMs, "moved");
     else this.#journal.deadLettered(entry, step.reason);
     this.#flow.leave(entry, true);

@@ -10,6 +10,7 @@ import type { Journal } from "./journal.ts";
 import { abandonedHandlerMs } from "./limits.ts";
 import type { ConsumerPlan } from "./plan.ts";
 import { requestTimeLeftMs } from "./request-time.ts";
+import { isThenable } from "./thenable.ts";
 
 /**
  * Runs the handlers of entries that have their turn, each under its deadline. An attempt counts before its handler runs;
@@ -21,7 +22,6 @@ export class Attempts implements EntryOwner {
   readonly #journal: Journal;
   readonly #flow: Flow;
   readonly #aftermath: Aftermath;
-  readonly #nowMs: () => number;
   readonly #deadlines: TimeoutQueue;
   readonly #abandonments: TimeoutQueue;
   readonly #running = new Set<Entry>();
@@ -32,7 +32,6 @@ export class Attempts implements EntryOwner {
     this.#journal = journal;
     this.#flow = flow;
     this.#aftermath = aftermath;
-    this.#nowMs = () => clock.now();
     this.#deadlines = new TimeoutQueue(clock, plan.handlerTimeoutMs);
     this.#abandonments = new TimeoutQueue(clock, abandonedHandlerMs);
   }
@@ -41,7 +40,7 @@ export class Attempts implements EntryOwner {
   start(entry: Entry): void {
     const { handling, record } = entry;
     if (handling === undefined || !this.#isFit(entry, handling)) {
-      this.#aftermath.move(entry);
+      this.#aftermath.proceed(entry);
       return;
     }
     const begun = entry.lane.lane.begin?.(record, entry.attempts);
@@ -54,12 +53,16 @@ export class Attempts implements EntryOwner {
     }
   }
 
+  /** Whether a handler may get an entry now, alone or in a batch; otherwise its step says what is done instead. */
+  isFit(entry: Entry): boolean {
+    return entry.handling !== undefined && this.#isFit(entry, entry.handling);
+  }
+
   /** Aborts the signals of all handlers that run, or of those of a lane. */
   abort(reason: Error, lane?: LaneState): void {
     for (const entry of this.#running) if (lane === undefined || entry.lane === lane) entry.delivery?.abort(reason);
   }
 
-  /** Whether a handler gets it now; otherwise its step says what is done instead. */
   #isFit(entry: Entry, handling: Handling): boolean {
     if (entry.step.kind !== "handle") return false;
     const { expiresAtMs, replyTo } = entry.record.attributes;
@@ -132,14 +135,14 @@ export class Attempts implements EntryOwner {
 
   #succeeded(entry: Entry): void {
     this.#ended(entry);
-    this.#journal.handled(entry, this.#nowMs);
+    this.#journal.handled(entry);
     this.#flow.leave(entry, true);
   }
 
   #failed(entry: Entry, error: unknown): void {
     this.#ended(entry);
     entry.firstFailedAtMs ??= this.#clock.wall();
-    this.#journal.failed(entry, this.#clock.now() - entry.startedMs, error);
+    this.#journal.failed(entry, error);
     if (entry.lane.phase === "gone") this.#flow.leave(entry, false);
     else this.#aftermath.follow(entry, error);
   }
@@ -154,8 +157,4 @@ export class Attempts implements EntryOwner {
     entry.isLate = false;
     entry.delivery = undefined;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function";
 }

@@ -4,6 +4,8 @@ import type { DeadLetterReason } from "../dead-letter.ts";
 import type { Lane } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { HandlerDelivery } from "./delivery.ts";
+import type { EntryBatch } from "./entry-batch.ts";
+import type { Gathering } from "./gathering.ts";
 import type { Handling } from "./handling.ts";
 
 /**
@@ -39,6 +41,12 @@ export class LaneState {
 /** What is done with an entry at its turn. */
 export type Step =
   | { readonly kind: "handle" }
+  /** An attempt of it has failed within a batch that has not. */
+  | { readonly kind: "failed"; readonly error: unknown }
+  | Move;
+
+/** What the broker does with an entry that is not handled here. */
+export type Move =
   | { readonly kind: "retry-later"; readonly delayMs: number }
   /** A request that nobody waits for any more. */
   | { readonly kind: "drop" }
@@ -49,9 +57,9 @@ export type Step =
     };
 
 export const handleStep: Step = { kind: "handle" };
-export const dropStep: Step = { kind: "drop" };
+export const dropStep: Move = { kind: "drop" };
 
-export function deadLetter(reason: DeadLetterReason, exception: string): Step {
+export function deadLetter(reason: DeadLetterReason, exception: string): Move {
   return { kind: "dead-letter", reason, exception };
 }
 
@@ -80,8 +88,12 @@ export class Entry implements Timed {
   last: Entry = this;
   behind = 0;
   /** The next in line for a free place. */
-  nextReady: Entry | undefined;
-  state: "waiting" | "ready" | "running" | "held" | "over" = "waiting";
+  nextReady: Entry | EntryBatch | undefined;
+  state: "waiting" | "gathered" | "ready" | "running" | "held" | "over" = "waiting";
+  /** Where it may join a batch; `undefined` for one that is handled alone. */
+  gathering: Gathering | undefined;
+  /** The batch that it has joined, until that has ended. */
+  batch: EntryBatch | undefined;
 
   /** Nothing else of its lane begins. */
   isBlocking = false;

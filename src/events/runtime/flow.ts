@@ -1,9 +1,18 @@
 import { type Clock, outsideContext } from "../../platform/index.ts";
 import type { SubscriptionStats } from "../broker.ts";
 import type { Entry, LaneState } from "./entry.ts";
+import type { EntryBatch } from "./entry-batch.ts";
+import { Gathering } from "./gathering.ts";
+import type { Handling } from "./handling.ts";
 import { Intake } from "./intake.ts";
-import { KeyScheduler } from "./key-scheduler.ts";
+import { type BatchTurns, KeyScheduler } from "./key-scheduler.ts";
 import type { ConsumerPlan } from "./plan.ts";
+
+/**
+ * What becomes of an entry when its batch has ended, unless it is settled: another turn alone, back to the broker, or
+ * nothing, because somebody else has its lane.
+ */
+export type Fate = "again" | "released" | "forgotten";
 
 /**
  * The entries that a consumer has in its hands, from their arrival until they leave: which of them have their turn
@@ -15,16 +24,21 @@ export class Flow {
   readonly #isBlocking: boolean;
   readonly #scheduler: KeyScheduler;
   readonly #intake: Intake;
+  /** Of batch handlers. */
+  readonly #gatherings = new Map<Handling, Gathering>();
   #isOpen = false;
   #isStopped = false;
   #idle: (() => void) | undefined;
 
-  /** @param start an entry has its turn; it ends with `leave`, `hold` or `park`, exactly once */
-  constructor(plan: ConsumerPlan, clock: Clock, start: (entry: Entry) => void) {
+  /**
+   * @param start an entry has its turn; it ends with `leave`, `hold` or `park`, exactly once
+   * @param batchTurns a batch has its turn; it ends with `leaveBatch`
+   */
+  constructor(plan: ConsumerPlan, clock: Clock, start: (entry: Entry) => void, batchTurns: BatchTurns) {
     this.#clock = clock;
     this.#isUnordered = plan.onFailure === "unordered";
     this.#isBlocking = plan.onFailure === "block";
-    this.#scheduler = new KeyScheduler(clock, plan.concurrency, start);
+    this.#scheduler = new KeyScheduler(clock, plan.concurrency, start, batchTurns);
     this.#intake = new Intake(plan.limits);
   }
 
@@ -52,6 +66,11 @@ export class Flow {
 
   /** Nothing starts before `arrived`. */
   add(entry: Entry): void {
+    const { handling } = entry;
+    // One that has been tried before goes alone: nobody else pays for what it does to its process.
+    if (handling?.batch !== undefined && entry.attempts === 0 && entry.step.kind === "handle") {
+      entry.gathering = this.#gatheringOf(handling);
+    }
     this.#intake.add(entry.lane, entry.bytes);
     this.#scheduler.add(entry);
   }
@@ -60,6 +79,19 @@ export class Flow {
   arrived(): void {
     this.#intake.regulate(this.#scheduler.parked);
     this.#dispatch();
+  }
+
+  #gatheringOf(handling: Handling): Gathering | undefined {
+    let gathering = this.#gatherings.get(handling);
+    if (gathering === undefined && handling.batch !== undefined) {
+      const line = {
+        push: (batch: EntryBatch) => this.#scheduler.push(batch),
+        goOn: () => this.#dispatch(),
+      };
+      gathering = new Gathering(handling.batch.limits, this.#clock, line);
+      this.#gatherings.set(handling, gathering);
+    }
+    return gathering;
   }
 
   // ── what becomes of one that has its turn ────────────────────────────────────────────────────────────────────────
@@ -71,6 +103,23 @@ export class Flow {
     this.#scheduler.done(entry);
     this.#intake.remove(lane, entry.bytes, this.#scheduler.parked);
     this.#placeIsFree(lane);
+  }
+
+  /** A batch has had its turn. Entries without another fate are settled. */
+  leaveBatch(batch: EntryBatch, fates: ReadonlyMap<Entry, Fate>): void {
+    const { entries } = batch;
+    for (const { lane, record } of entries.filter(entry => !fates.has(entry))) lane.lane.settle(record);
+    this.#scheduler.end(batch, entry => fates.get(entry) === "again");
+    const lanes = new Set<LaneState>();
+    for (const entry of entries) {
+      lanes.add(entry.lane);
+      const fate = fates.get(entry);
+      if (fate === "again") continue;
+      this.#intake.remove(entry.lane, entry.bytes, this.#scheduler.parked);
+      if (fate === "released") entry.lane.lane.release(entry.record);
+    }
+    for (const lane of lanes) if (lane.running === 0) lane.idle?.();
+    this.#goOn();
   }
 
   /** Its next attempt comes after a delay; what waits behind it meanwhile is what the plan says. */
@@ -159,6 +208,10 @@ export class Flow {
 
   #placeIsFree(lane: LaneState): void {
     if (lane.running === 0) lane.idle?.();
+    this.#goOn();
+  }
+
+  #goOn(): void {
     this.#dispatch();
     if (this.#idle !== undefined && this.#scheduler.running === 0) this.#idle();
   }

@@ -1,4 +1,5 @@
 import type { EventContract, Validate } from "../../contract/index.ts";
+import type { BatchLimits, HandleBatch } from "../batch.ts";
 import type { Middleware } from "../broker.ts";
 import type { DeadLetterReason } from "../dead-letter.ts";
 import type { EventHandler, Handle } from "../handler.ts";
@@ -15,6 +16,8 @@ export interface Handling {
   readonly invoke: (event: object, delivery: HandlerDelivery) => unknown;
   /** Of requests: what is owed to those who asked. */
   readonly answering?: Answering | undefined;
+  /** Of a batch handler: how it takes several. `invoke` gives it one. */
+  readonly batch: { readonly limits: BatchLimits; readonly handle: HandleBatch<object> } | undefined;
 }
 
 /** The consumer's half of replying; the handler's is in `invoke`. */
@@ -27,7 +30,7 @@ export interface Answering {
 
 /** Puts middleware around a handler; the first is the outermost. Without any the handler is called as it is. */
 export function handlingOf(
-  { event, handle, reply }: EventHandler,
+  { event, handle, batch, reply }: EventHandler,
   validate: Validate | undefined,
   middleware: readonly Middleware[],
   responder?: Responder,
@@ -36,12 +39,14 @@ export function handlingOf(
   if (reply !== undefined && responder !== undefined) {
     const invoke = (message: object, delivery: HandlerDelivery) =>
       replying(reply, responder, middleware, handler, message, delivery);
-    return { contract: event, validate, invoke, answering: responder };
+    return { contract: event, validate, invoke, answering: responder, batch: undefined };
   }
-  if (middleware.length === 0) return { contract: event, validate, invoke: handler };
+  const together = batch && { limits: batch.limits, handle: batch.handle as HandleBatch<object> };
+  if (middleware.length === 0) return { contract: event, validate, invoke: handler, batch: together };
   return {
     contract: event,
     validate,
+    batch: together,
     invoke: (message, delivery) => through(middleware, 0, handler, message, delivery),
   };
 }

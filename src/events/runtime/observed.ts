@@ -52,6 +52,38 @@ export interface EventHandlerAbandoned extends OfEvent {
   readonly runningMs: number;
 }
 
+/** What all that is observed of a batch says. */
+interface OfBatch {
+  readonly group: string;
+  /** Of its first event, like the type. */
+  readonly topic: string;
+  readonly eventType: string | undefined;
+  readonly events: number;
+}
+
+/** A batch handler has returned for two events or more; each of them is told as `events.handled` or `events.failed` too. */
+export interface EventBatchHandled extends OfBatch {
+  readonly type: "events.batch.handled";
+  /** Of their bodies. */
+  readonly bytes: number;
+  readonly durationMs: number;
+  /** Events of it that the handler said had failed. */
+  readonly failed: number;
+}
+
+/** A batch handler has thrown for two events or more: each goes on alone, and no attempt is counted. */
+export interface EventBatchFailed extends OfBatch {
+  readonly type: "events.batch.failed";
+  readonly durationMs: number;
+  readonly error: unknown;
+}
+
+/** A batch handler goes on long after its deadline and its signal; it keeps its place among the concurrent ones. */
+export interface EventBatchAbandoned extends OfBatch {
+  readonly type: "events.batch.abandoned";
+  readonly runningMs: number;
+}
+
 /** The broker did not take a dead letter, a retry or the mark of an attempt; it is tried again. */
 export interface EventMoveFailed extends OfEvent {
   readonly type: "events.move.failed";
@@ -119,6 +151,9 @@ export type EventsEvent =
   | EventDeadLettered
   | EventIgnored
   | EventHandlerAbandoned
+  | EventBatchHandled
+  | EventBatchFailed
+  | EventBatchAbandoned
   | EventMoveFailed
   | RequestExpired
   | RequestReplied
