@@ -28,6 +28,7 @@ export type {
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestOptions,
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
@@ -50,6 +51,7 @@ export type {
   Order,
   PublishFailure,
   RecordSink,
+  ReplyPort,
   SubscriptionDemand,
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
@@ -84,6 +86,7 @@ export {
   type TimeoutEvent,
 } from "./process-manager/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
   EventBatchAbandoned,
   EventBatchFailed,
@@ -97,5 +100,10 @@ export type {
   EventsEvent,
   EventsPublished,
   HandlingFailed,
+  ReplyDropped,
+  ReplyUnsent,
+  RequestEnded,
+  RequestExpired,
+  RequestReplied,
   SubscriptionFailed,
 } from "./runtime/observed.ts";

@@ -12,6 +12,7 @@ import { faultCases } from "./cases/faults.ts";
 import { foreignCases } from "./cases/foreign.ts";
 import { membershipCases } from "./cases/membership.ts";
 import { publishingCases } from "./cases/publishing.ts";
+import { requestCases } from "./cases/requests.ts";
 import type { BrokerHarness } from "./harness.ts";
 import { Scene } from "./scene.ts";
 
@@ -24,6 +25,7 @@ const cases: readonly BrokerCase[] = [
   ...failureCases,
   ...batchCases,
   ...foreignCases,
+  ...requestCases,
   ...faultCases,
 ];
 

@@ -1,14 +1,15 @@
-import { type Clock, currentWork, runInContext } from "../../platform/index.ts";
+import { type Clock, currentWork, outsideContext, runInContext } from "../../platform/index.ts";
 import { TimeoutError, TimeoutQueue } from "../../resilience/index.ts";
 import type { Aftermath } from "./aftermath.ts";
 import { readEntry } from "./arrival.ts";
 import { HandlerDelivery } from "./delivery.ts";
-import { deadLetter, type Entry, type EntryOwner, type LaneState } from "./entry.ts";
+import { deadLetter, dropStep, type Entry, type EntryOwner, type LaneState } from "./entry.ts";
 import type { Flow } from "./flow.ts";
 import type { Handling } from "./handling.ts";
 import type { Journal } from "./journal.ts";
 import { abandonedHandlerMs } from "./limits.ts";
 import type { ConsumerPlan } from "./plan.ts";
+import { requestTimeLeftMs } from "./request-time.ts";
 import { isThenable } from "./thenable.ts";
 
 /**
@@ -64,9 +65,17 @@ export class Attempts implements EntryOwner {
 
   #isFit(entry: Entry, handling: Handling): boolean {
     if (entry.step.kind !== "handle") return false;
-    const { expiresAtMs } = entry.record.attributes;
+    const { expiresAtMs, replyTo } = entry.record.attributes;
     if (expiresAtMs !== undefined && expiresAtMs <= this.#clock.wall()) {
-      entry.step = deadLetter("expired", `it was not to be handled after ${new Date(expiresAtMs).toISOString()}`);
+      entry.step =
+        replyTo === undefined
+          ? deadLetter("expired", `it was not to be handled after ${new Date(expiresAtMs).toISOString()}`)
+          : dropStep;
+      return false;
+    }
+    const refusal = handling.answering?.refusal(entry.record);
+    if (refusal !== undefined) {
+      entry.step = deadLetter("invalid", refusal);
       return false;
     }
     if (entry.attempts >= this.#plan.schedule.maxAttempts) {
@@ -86,21 +95,17 @@ export class Attempts implements EntryOwner {
     const nowMs = this.#clock.now();
     const key = record.key ?? handling.contract.keyOf(event);
     const { group, handlerTimeoutMs } = this.#plan;
+    const timeoutMs = Math.min(handlerTimeoutMs, requestTimeLeftMs(record, this.#clock));
     const { type } = handling.contract;
-    const delivery = new HandlerDelivery(
-      group,
-      record,
-      type,
-      key,
-      entry.attempts,
-      this.#clock,
-      nowMs + handlerTimeoutMs,
-    );
+    const delivery = new HandlerDelivery(group, record, type, key, entry.attempts, this.#clock, nowMs + timeoutMs);
     entry.attempts++;
     entry.delivery = delivery;
     entry.startedMs = nowMs;
     this.#running.add(entry);
-    this.#deadlines.add(entry, nowMs);
+    if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
+    else {
+      entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
+    }
     let result: unknown;
     try {
       result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
@@ -123,7 +128,8 @@ export class Attempts implements EntryOwner {
       return;
     }
     entry.isLate = true;
-    entry.delivery?.abort(new TimeoutError("attempt", `the handler had ${this.#plan.handlerTimeoutMs} ms`));
+    const ranMs = Math.round(nowMs - entry.startedMs);
+    entry.delivery?.abort(new TimeoutError("attempt", `the handler had ${ranMs} ms`));
     this.#abandonments.add(entry, nowMs);
   }
 
@@ -146,6 +152,8 @@ export class Attempts implements EntryOwner {
     this.#running.delete(entry);
     // Both queues link entries the same way.
     this.#deadlines.remove(entry);
+    entry.deadline?.cancel();
+    entry.deadline = undefined;
     entry.isLate = false;
     entry.delivery = undefined;
   }

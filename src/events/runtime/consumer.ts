@@ -45,7 +45,7 @@ export class Consumer implements RecordSink {
       isFit: entry => this.#attempts.isFit(entry),
       start: batch => this.#batchAttempts.start(batch),
     });
-    this.#aftermath = new Aftermath(plan, random, this.#journal, this.#flow);
+    this.#aftermath = new Aftermath(plan, clock, random, this.#journal, this.#flow);
     this.#attempts = new Attempts(plan, clock, this.#journal, this.#flow, this.#aftermath);
     this.#batchAttempts = new BatchAttempts(plan, clock, this.#journal, this.#flow);
     this.#arrival = new Arrival(plan, catalog, this.#journal, this.#attempts);

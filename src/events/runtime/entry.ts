@@ -48,6 +48,8 @@ export type Step =
 /** What the broker does with an entry that is not handled here. */
 export type Move =
   | { readonly kind: "retry-later"; readonly delayMs: number }
+  /** A request that nobody waits for any more. */
+  | { readonly kind: "drop" }
   | {
       readonly kind: "dead-letter";
       readonly reason: DeadLetterReason;
@@ -55,6 +57,7 @@ export type Move =
     };
 
 export const handleStep: Step = { kind: "handle" };
+export const dropStep: Move = { kind: "drop" };
 
 export function deadLetter(reason: DeadLetterReason, exception: string): Move {
   return { kind: "dead-letter", reason, exception };
@@ -110,6 +113,8 @@ export class Entry implements Timed {
   /** While a handler runs. */
   delivery: HandlerDelivery | undefined;
   startedMs = 0;
+  /** Of a request that has less time than other handlings; those share a queue. */
+  deadline: Timer | undefined;
   isLate = false;
   /** While it is held. */
   timer: Timer | undefined;

@@ -17,6 +17,7 @@ export class Journal {
   #failedAttempts = 0;
   #retried = 0;
   #deadLettered = 0;
+  #expiredRequests = 0;
 
   constructor(group: string, clock: Clock, observer: Observer) {
     this.#group = group;
@@ -25,13 +26,14 @@ export class Journal {
     this.#isSilent = observer === silentObserver;
   }
 
-  counts(): Pick<SubscriptionStats, "handled" | "ignored" | "failedAttempts" | "retried" | "deadLettered"> {
+  counts(): Omit<SubscriptionStats, "running" | "waiting" | "parkedKeys" | "parkedEvents"> {
     return {
       handled: this.#handled,
       ignored: this.#ignored,
       failedAttempts: this.#failedAttempts,
       retried: this.#retried,
       deadLettered: this.#deadLettered,
+      expiredRequests: this.#expiredRequests,
     };
   }
 
@@ -65,6 +67,11 @@ export class Journal {
   deadLettered(entry: Entry, reason: DeadLetterReason): void {
     this.#deadLettered++;
     this.#emit({ ...this.#of("events.dead_lettered", entry), reason, attempts: entry.attempts });
+  }
+
+  requestExpired(entry: Entry): void {
+    this.#expiredRequests++;
+    this.#emit({ ...this.#of("events.request.expired", entry), attempts: entry.attempts });
   }
 
   moveFailed(entry: Entry, what: EventMoveFailed["what"], error: unknown): void {

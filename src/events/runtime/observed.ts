@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../../errors/index.ts";
 import type { DeadLetterReason } from "../dead-letter.ts";
 
 /** What all that is observed of an event says. */
@@ -91,6 +92,42 @@ export interface EventMoveFailed extends OfEvent {
   readonly error: unknown;
 }
 
+/** A request was not handled, or not again, because nobody waits for its reply any more. */
+export interface RequestExpired extends OfEvent {
+  readonly type: "events.request.expired";
+  /** Attempts that had begun. */
+  readonly attempts: number;
+}
+
+/** A reply was handed to the broker, or an error in its place. */
+export interface RequestReplied extends Omit<OfEvent, "group"> {
+  readonly type: "events.replied";
+  readonly code: ErrorCode | "ok";
+}
+
+/** A reply has reached nobody. The request counts as done. */
+export interface ReplyUnsent extends Omit<OfEvent, "group"> {
+  readonly type: "events.reply.unsent";
+  readonly code: ErrorCode | "ok";
+  readonly why: string;
+}
+
+/** A request of this process has ended. */
+export interface RequestEnded {
+  readonly type: "events.requested";
+  readonly topic: string;
+  readonly eventType: string;
+  readonly code: ErrorCode | "ok";
+  readonly durationMs: number;
+}
+
+/** A reply came that nobody waits for: too late, or for the second time. */
+export interface ReplyDropped {
+  readonly type: "events.reply.dropped";
+  readonly correlationId: string | undefined;
+  readonly place: string;
+}
+
 /** A subscription could not go on. */
 export interface SubscriptionFailed {
   readonly type: "events.subscription.failed";
@@ -118,5 +155,10 @@ export type EventsEvent =
   | EventBatchFailed
   | EventBatchAbandoned
   | EventMoveFailed
+  | RequestExpired
+  | RequestReplied
+  | ReplyUnsent
+  | RequestEnded
+  | ReplyDropped
   | SubscriptionFailed
   | EventsPublished;

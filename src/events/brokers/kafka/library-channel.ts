@@ -113,6 +113,16 @@ export class LibraryChannel implements Channel {
     }));
   }
 
+  async deleteTopics(at: Address, topics: readonly string[]): Promise<readonly TopicAnswer[]> {
+    const wanted = topics.map(name => ({ name, topicId: null }));
+    const answer = await this.#call(at, "DeleteTopics", this.#library.deleteTopicsV6.api, wanted, 10_000);
+    return answer.responses.map(({ name, errorCode, errorMessage }) => ({
+      topic: name ?? "",
+      error: errorCode,
+      message: errorMessage ?? undefined,
+    }));
+  }
+
   async initProducerId(at: Address): Promise<ProducerIdAnswer> {
     const answer = await this.#call(at, "InitProducerId", this.#library.initProducerIdV4.api, null, 60_000, -1n, -1);
     return { error: answer.errorCode, producerId: answer.producerId, producerEpoch: answer.producerEpoch };

@@ -68,6 +68,9 @@ export const tailPrefetch = 256;
 /** In a tail's queue at the broker; older ones are dropped, so that a slow reader costs a broker no memory. */
 export const tailQueueMax = 100_000;
 
+/** In a queue of replies; older ones are dropped, when a process is too busy to read what it has asked for. */
+export const replyQueueMax = 100_000;
+
 /** An ordered lane hands a released record over again so much later. */
 export const releasedAgainMs = 5;
 
