@@ -1,4 +1,5 @@
 import type { DescFile, DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { EventContract } from "../contract/index.ts";
 import type { Observer, Platform, Priority } from "../platform/index.ts";
 import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter.ts";
 import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
@@ -58,10 +59,34 @@ export interface Broker extends AsyncDisposable {
   groups(): Promise<readonly GroupStatus[]>;
   /** Reads topics without belonging to a group. */
   tail(topics: readonly string[], options?: TailOptions): AsyncIterable<StoredRecord>;
+  /** What it is for at the moment: for documents and tools. */
+  describe(): BrokerDescription;
   /** For a server's readiness checks. */
   status(): { readonly isReady: boolean; readonly detail: string };
   /** Drains all subscriptions, flushes publishes, closes. */
   close(options?: DrainOptions): Promise<void>;
+}
+
+/** What a connection to a broker is for. */
+export interface BrokerDescription {
+  /** `memory`, `sqlite`, `rabbitmq`, `kafka`. */
+  readonly name: string;
+  /** CloudEvents `source` of what is published. */
+  readonly source: string;
+  /** How bodies are written. */
+  readonly contentType: NonNullable<BrokerOptions["contentType"]>;
+  /** Those that have not ended. */
+  readonly subscriptions: readonly SubscriptionDescription[];
+}
+
+export interface SubscriptionDescription {
+  readonly group: string;
+  /** That have a handler. */
+  readonly events: readonly EventContract[];
+  readonly order: Order;
+  readonly onFailure: OnFailure;
+  /** Only on RabbitMQ. */
+  readonly queue: string | undefined;
 }
 
 export interface BrokerOptions {

@@ -3,6 +3,7 @@ import { compileEvent, type Validate, validation } from "../contract/index.ts";
 import { type Observer, outsideContext, type Platform, silentObserver, systemPlatform } from "../platform/index.ts";
 import type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   HeldLetter,
@@ -11,6 +12,7 @@ import type {
   RequestOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   TailOptions,
 } from "./broker.ts";
 import type { DeadLetterFilter } from "./dead-letter.ts";
@@ -57,7 +59,8 @@ class DrivenBroker implements Broker {
   /** `undefined`: there is no way back to those who ask. */
   readonly #responder: Responder | undefined;
   readonly #source: string;
-  readonly #subscriptions = new Set<RunningSubscription>();
+  readonly #contentType: BrokerDescription["contentType"];
+  readonly #subscriptions = new Map<RunningSubscription, SubscriptionDescription>();
   /** Why a subscription has ended that nobody had asked to. */
   #failure: { readonly group: string; readonly error: Error } | undefined;
   #closing: Promise<void> | undefined;
@@ -69,12 +72,13 @@ class DrivenBroker implements Broker {
     this.#platform = options.platform ?? systemPlatform;
     this.#observer = options.observer ?? silentObserver;
     this.#source = options.source ?? "/trunkline";
+    this.#contentType = contentTypeOf(options);
     this.#publisher = new Publisher(driver, this.#platform, this.#observer, options.gather);
     this.#topics = new TopicGate(driver, this.#publisher);
     const { bodyBytesMax, delay } = driver.capabilities;
     this.#writer = new EventWriter(this.#platform, new EventIds(this.#platform), {
       source: this.#source,
-      contentType: contentTypeOf(options),
+      contentType: this.#contentType,
       bodyBytesMax,
       canDelay: delay !== "none",
       brokerName: driver.name,
@@ -183,7 +187,13 @@ class DrivenBroker implements Broker {
     running = new RunningSubscription(demand.group, consumer, driverHalf, this.#observer, ended =>
       this.#subscriptions.delete(ended),
     );
-    this.#subscriptions.add(running);
+    this.#subscriptions.set(running, {
+      group: demand.group,
+      events: handlers.map(({ event }) => event),
+      order: demand.order,
+      onFailure: checked.onFailure,
+      queue: this.name === "rabbitmq" ? (options.rabbitmq?.queue ?? demand.group) : undefined,
+    });
     outsideContext(() => consumer.attach(driverHalf));
     if (failure !== undefined) this.#failed(running, failure);
     if (this.#closing !== undefined) {
@@ -245,6 +255,15 @@ class DrivenBroker implements Broker {
     }
   }
 
+  describe(): BrokerDescription {
+    return {
+      name: this.name,
+      source: this.#source,
+      contentType: this.#contentType,
+      subscriptions: [...this.#subscriptions.values()],
+    };
+  }
+
   status(): { readonly isReady: boolean; readonly detail: string } {
     if (this.#closing !== undefined) return { isReady: false, detail: `${this.name}: closed` };
     if (this.#failure !== undefined) {
@@ -264,7 +283,7 @@ class DrivenBroker implements Broker {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    const drained = await Promise.allSettled([...this.#subscriptions].map(one => one.drain({ timeoutMs })));
+    const drained = await Promise.allSettled([...this.#subscriptions.keys()].map(one => one.drain({ timeoutMs })));
     // Handlers that have asked somebody got their replies while they drained; nobody else is waited for.
     this.#requester.close();
     await this.#flush(timeoutMs);
