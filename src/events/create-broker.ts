@@ -1,4 +1,4 @@
-import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { compileEvent, type Validate, validation } from "../contract/index.ts";
 import { type Observer, outsideContext, type Platform, silentObserver, systemPlatform } from "../platform/index.ts";
 import type {
@@ -9,6 +9,7 @@ import type {
   HeldLetter,
   Published,
   PublishOptions,
+  RequestOptions,
   SubscribeOptions,
   Subscription,
   SubscriptionDescription,
@@ -25,6 +26,7 @@ import { LetterInHand } from "./held-letter.ts";
 import { PublishAll } from "./publish-all.ts";
 import { Publisher } from "./publisher.ts";
 import type { EventRecord, StoredRecord } from "./record.ts";
+import { Requester, Responder } from "./requests/index.ts";
 import { EventCatalog } from "./runtime/catalog.ts";
 import { Consumer } from "./runtime/consumer.ts";
 import { type Handling, handlingOf } from "./runtime/handling.ts";
@@ -53,6 +55,9 @@ class DrivenBroker implements Broker {
   readonly #writer: EventWriter;
   readonly #publisher: Publisher;
   readonly #topics: TopicGate;
+  readonly #requester: Requester;
+  /** `undefined`: there is no way back to those who ask. */
+  readonly #responder: Responder | undefined;
   readonly #source: string;
   readonly #contentType: BrokerDescription["contentType"];
   readonly #subscriptions = new Map<RunningSubscription, SubscriptionDescription>();
@@ -79,6 +84,12 @@ class DrivenBroker implements Broker {
       brokerName: driver.name,
     });
     for (const file of options.contracts ?? []) this.#catalog.learn(file);
+    const shared = { writer: this.#writer, platform: this.#platform, observer: this.#observer };
+    const asking = { driver, publisher: this.#publisher, topics: this.#topics, pendingMax: options.pendingRequestsMax };
+    this.#requester = new Requester({ ...shared, ...asking });
+    const { isReplyAddress } = options;
+    this.#responder =
+      driver.replies && new Responder({ ...shared, port: driver.replies, isReplyAddress, brokerName: driver.name });
   }
 
   publish<D extends DescMessage>(schema: D, event: MessageInitShape<D>, options?: PublishOptions): Promise<Published> {
@@ -111,6 +122,16 @@ class DrivenBroker implements Broker {
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
   }
 
+  request<Q extends DescMessage, A extends DescMessage>(
+    schema: Q,
+    reply: A,
+    request: MessageInitShape<Q>,
+    options: RequestOptions = {},
+  ): Promise<MessageShape<A>> {
+    this.#catalog.learn(schema.file);
+    return this.#requester.request(schema, reply, request, options);
+  }
+
   encode<D extends DescMessage>(
     schema: D,
     event: MessageInitShape<D>,
@@ -127,11 +148,12 @@ class DrivenBroker implements Broker {
   async subscribe(options: SubscribeOptions, ...handlers: readonly EventHandler[]): Promise<Subscription> {
     this.#refuseClosed();
     const checked = checkSubscription(options, handlers, this.#driver);
+    this.#refuseReplies(options.group, handlers);
     for (const { event } of handlers) this.#catalog.learn(event.desc.file);
     const handlings = await this.#handlings(handlers, options);
     const { demand } = checked;
     await this.#driver.prepare(demand.topics);
-    const recordsMax = Math.max(bufferedRecordsMax, demand.concurrency * 2);
+    const recordsMax = Math.max(bufferedRecordsMax, demand.eventsAtOnce * 2);
     let running: RunningSubscription | undefined;
     let failure: Error | undefined;
     const consumer = new Consumer(
@@ -190,9 +212,17 @@ class DrivenBroker implements Broker {
       const { topic, type, desc } = handler.event;
       const validate: Validate | undefined = await validation(desc);
       const types = topics.get(topic) ?? new Map<string, Handling>();
-      topics.set(topic, types.set(type, handlingOf(handler, validate, middleware)));
+      topics.set(topic, types.set(type, handlingOf(handler, validate, middleware, this.#responder)));
     }
     return topics;
+  }
+
+  #refuseReplies(group: string, handlers: readonly EventHandler[]): void {
+    const asked = this.#responder === undefined ? handlers.find(({ reply }) => reply !== undefined) : undefined;
+    if (asked === undefined) return;
+    throw new BrokerError(
+      `subscribe (group ${group}): ${asked.event.type} is to be replied to, and ${this.name} has no way back for replies`,
+    );
   }
 
   #failed(subscription: RunningSubscription, error: Error): void {
@@ -254,6 +284,8 @@ class DrivenBroker implements Broker {
 
   async #close(timeoutMs: number): Promise<void> {
     const drained = await Promise.allSettled([...this.#subscriptions.keys()].map(one => one.drain({ timeoutMs })));
+    // Handlers that have asked somebody got their replies while they drained; nobody else is waited for.
+    this.#requester.close();
     await this.#flush(timeoutMs);
     this.#publisher.close();
     await this.#driver.close();
