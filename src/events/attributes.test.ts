@@ -115,3 +115,16 @@ test("what was said elsewhere counts where no header says it", () => {
   assert.equal(attributes.type, "order.created");
   assert.equal("source" in attributes, false);
 });
+
+test("what a reply says of an error is nobody else's to say, and arrives among the headers", () => {
+  assert.equal(isReservedHeader("trunkline-error-code"), true);
+  const read = attributesFrom([
+    ["Trunkline-Error-Code", "not_found"],
+    ["trunkline-error-message", "größer ✓"],
+    ["trunkline-unheard-of", "x"],
+  ]);
+  assert.deepEqual(
+    { ...read.attributes.headers },
+    { "trunkline-error-code": "not_found", "trunkline-error-message": "größer ✓" },
+  );
+});

@@ -5,6 +5,7 @@ import {
   headersOf,
   historyHeaders,
   pairsOf,
+  requestNames,
   type SaidElsewhere,
 } from "../../attributes.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
@@ -20,15 +21,17 @@ export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessag
   const headers: Record<string, string> = {};
   const list = headersOf(record, "cloudEvents_");
   for (let index = 0; index < list.length; index += 2) {
-    const name = list[index] as string;
-    if (name !== contentTypeName) headers[name] = list[index + 1] as string;
+    const [name, value] = [list[index] as string, list[index + 1] as string];
+    // One place for each, so that what passes a message on need not know both.
+    const isProperty = name === contentTypeName || (requestNames.includes(name) && !isLong(value));
+    if (!isProperty) headers[name] = value;
   }
   const properties: { -readonly [K in keyof AmqpProperties]: AmqpProperties[K] } = {
     headers,
     contentType: record.contentType,
     timestamp: Math.floor(record.timeMs / 1_000),
   };
-  // These properties are short strings; the whole texts are among the headers.
+  // These properties are short strings; a longer text is among the headers.
   if (!isLong(record.id)) properties.messageId = record.id;
   const { correlationId, replyTo } = record;
   if (correlationId !== undefined && !isLong(correlationId)) properties.correlationId = correlationId;
