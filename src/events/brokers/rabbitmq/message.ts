@@ -32,7 +32,7 @@ export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessag
     contentType: record.contentType,
     timestamp: Math.floor(record.timeMs / 1_000),
   };
-  // These properties are short strings; the whole texts are among the headers.
+  // These properties are short strings; a longer text is among the headers.
   if (!isLong(record.id)) properties.messageId = record.id;
   const { correlationId, replyTo } = record;
   if (correlationId !== undefined && !isLong(correlationId)) properties.correlationId = correlationId;
