@@ -5,6 +5,8 @@
  * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
+
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
 export {
   type Batch,
   type BatchHandling,
@@ -13,7 +15,6 @@ export {
   type HandleBatch,
   onBatch,
 } from "./batch.ts";
-export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
 export type {
   Broker,
   BrokerDescription,
