@@ -95,7 +95,7 @@ describe("the document of a service", () => {
     assert.equal(created?.name, "order.created");
     assert.equal(created?.contentType, "application/json");
     assert.deepEqual(created?.payload, { $ref: "#/components/schemas/order.OrderCreated" });
-    assert.match(created?.description ?? "", /Events of one `order_id` keep their order/);
+    assert.match(created?.description ?? "", /Its key is `order_id`/);
     assert.equal(created?.examples?.length, 1);
   });
 
@@ -150,7 +150,7 @@ describe("the document of a service", () => {
     });
   });
 
-  test("says who publishes an event only where nobody else can", async () => {
+  test("says who publishes an event only where the service hears it from nobody else", async () => {
     const both = { "order-inventory": [OrderCreatedSchema] };
     const { components } = await documentOf({
       publishes: [OrderCreatedSchema, OrderCancelledSchema],

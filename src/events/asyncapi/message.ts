@@ -31,7 +31,7 @@ export interface MessageContext {
 
 /**
  * An event as a message of the document.
- * @param isOwn whether all of them are the service's
+ * @param isOwn whether the service publishes it, and handles none of others
  * @param isRequest whether somebody replies to it
  * @param validate the contract's rules, where it has any
  */
@@ -65,7 +65,7 @@ export function messageObject(
 
 function descriptionOf({ typeName, version, keyPath }: EventContract, contentType: string): string {
   const sentences = [`A message \`${typeName}\`${version === 0 ? "" : `, version ${version} of its schema`}.`];
-  if (keyPath !== undefined) sentences.push(`Events of one \`${keyPath}\` keep their order.`);
+  if (keyPath !== undefined) sentences.push(`Its key is \`${keyPath}\`, by which brokers keep order where they can.`);
   if (contentType !== "application/json") {
     sentences.push("The body is its binary encoding; the payload shown here is its JSON, which is understood as well.");
   }
