@@ -158,6 +158,11 @@ export interface SubscribeOptions {
   /** Deadline of a handler; calls made in it inherit what is left. @default 30,000 */
   readonly handlerTimeoutMs?: number | undefined;
   readonly middleware?: readonly Middleware[] | undefined;
+  /**
+   * What handlers publish through this connection becomes durable together with the settlement of their event, or not at
+   * all: a publish in a handler resolves when it belongs to the transaction. Needs `capabilities.transactions`. @default false
+   */
+  readonly transactions?: boolean | undefined;
   /** Only for RabbitMQ. */
   readonly rabbitmq?: RabbitmqSubscribeOptions | undefined;
   /** Only for Kafka. */

@@ -1,6 +1,13 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { compileEvent, type Validate, validation } from "../contract/index.ts";
-import { type Observer, outsideContext, type Platform, silentObserver, systemPlatform } from "../platform/index.ts";
+import {
+  contextValue,
+  type Observer,
+  outsideContext,
+  type Platform,
+  silentObserver,
+  systemPlatform,
+} from "../platform/index.ts";
 import type {
   Broker,
   BrokerOptions,
@@ -27,6 +34,7 @@ import { EventCatalog } from "./runtime/catalog.ts";
 import { Consumer } from "./runtime/consumer.ts";
 import { type Handling, handlingOf } from "./runtime/handling.ts";
 import { bufferedBytesMax, bufferedRecordsMax, drainTimeoutMs, parkedShare } from "./runtime/limits.ts";
+import { type HandlerOutputs, handlerOutputs } from "./runtime/outputs.ts";
 import { checkSubscription } from "./runtime/subscribe-options.ts";
 import { RunningSubscription } from "./runtime/subscription.ts";
 import { TopicGate } from "./topic-gate.ts";
@@ -87,6 +95,8 @@ class DrivenBroker implements Broker {
     } catch (error) {
       return Promise.reject(error);
     }
+    const outputs = this.#outputs();
+    if (outputs !== undefined) return this.#publishWith(outputs, record);
     return new Promise((resolve, reject) => {
       const waiting = new WaitingPublish(resolve, reject);
       const pending = this.#topics.add(record, waiting);
@@ -102,6 +112,15 @@ class DrivenBroker implements Broker {
     options?.signal?.throwIfAborted();
     this.#refuseClosed();
     this.#catalog.learn(schema.file);
+    const outputs = this.#outputs();
+    if (outputs !== undefined) {
+      const published: Promise<Published>[] = [];
+      for await (const event of events) {
+        options?.signal?.throwIfAborted();
+        published.push(this.#publishWith(outputs, this.#writer.write(schema, event, options)));
+      }
+      return Promise.all(published);
+    }
     await this.#topics.answered(compileEvent(schema).topic);
     const all = new PublishAll(this.#publisher, this.#topics, options?.signal !== undefined);
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
@@ -117,7 +136,33 @@ class DrivenBroker implements Broker {
   }
 
   forward(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
-    return Forwarding.run(this.#publisher, this.#topics, records);
+    const outputs = this.#outputs();
+    if (outputs === undefined) return Forwarding.run(this.#publisher, this.#topics, records);
+    return Promise.all(
+      records.map(record =>
+        this.#publishWith(outputs, record).then(
+          () => undefined,
+          (error: PublishError) => ({ isRetryable: error.isRetryable, error }),
+        ),
+      ),
+    );
+  }
+
+  /** Of the handler of a transactional subscription that this is called in. */
+  #outputs(): HandlerOutputs | undefined {
+    const outputs = contextValue(handlerOutputs);
+    return outputs?.owner === this ? outputs : undefined;
+  }
+
+  async #publishWith(outputs: HandlerOutputs, record: EventRecord): Promise<Published> {
+    outputs.add(record);
+    try {
+      await this.#topics.ensure(record.topic);
+    } catch (error) {
+      outputs.remove(record);
+      throw error;
+    }
+    return { id: record.id };
   }
 
   async subscribe(options: SubscribeOptions, ...handlers: readonly EventHandler[]): Promise<Subscription> {
@@ -147,6 +192,7 @@ class DrivenBroker implements Broker {
         canRetryLater: this.capabilities.retryLater ?? this.capabilities.delay !== "none",
         handlings,
         consumer: this.#source,
+        transaction: demand.isTransactional === true ? this : undefined,
       },
       this.#catalog,
       this.#platform,

@@ -65,6 +65,7 @@ export interface BrokerCapabilities {
   readonly retryLater?: boolean | undefined;
   /** Whether new groups can read what was published before them. */
   readonly replay: boolean;
+  /** Whether what handlers publish can become durable together with the settlement of their event. */
   readonly transactions: boolean;
   /** The strictest order that subscriptions can have unless their options say otherwise. */
   readonly order: "key" | "partition" | "none";
@@ -91,6 +92,8 @@ export interface SubscriptionDemand {
   readonly concurrency: number;
   /** Where a new group begins. */
   readonly from: "beginning" | "now";
+  /** What handlers publish becomes durable with the settlement, or not at all (`settleWith`). @default false */
+  readonly isTransactional?: boolean | undefined;
   /** Options that only one broker understands, by its name. */
   readonly specific: Readonly<Record<string, unknown>>;
 }
@@ -108,6 +111,11 @@ export interface Lane {
   settle(record: StoredRecord): void;
   /** The record was not begun, or must come again soon: somebody else may have it. */
   release(record: StoredRecord): void;
+  /**
+   * As `settle`, and publishes records with it: all of it becomes durable, or nothing. Only of subscriptions whose demand is
+   * transactional.
+   */
+  settleWith?(record: StoredRecord, outputs: readonly EventRecord[]): void;
   /**
    * Before a handler runs: makes durable that an attempt begins, where a crash could otherwise be forgotten. `undefined`
    * when nothing is to be done for this record, which is the common case. Called before every attempt of the record.

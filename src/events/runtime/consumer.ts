@@ -21,6 +21,7 @@ import { Intake, type IntakeLimits } from "./intake.ts";
 import { KeyScheduler } from "./key-scheduler.ts";
 import { abandonedHandlerMs, moveAgain } from "./limits.ts";
 import type { EventsEvent } from "./observed.ts";
+import { HandlerOutputs, handlerOutputs } from "./outputs.ts";
 import { contractOf, judgeEvent, readEvent, typeText, Unreadable } from "./read-record.ts";
 import { afterFailure, type RetrySchedule } from "./retry-schedule.ts";
 
@@ -40,6 +41,8 @@ export interface ConsumerPlan {
   readonly handlings: ReadonlyMap<string, ReadonlyMap<string, Handling>>;
   /** Names this process in dead letters. */
   readonly consumer: string;
+  /** Publishes through this become durable with the settlement, or not at all; `undefined`: they go on their own. */
+  readonly transaction?: object | undefined;
 }
 
 interface Topic {
@@ -352,7 +355,7 @@ export class Consumer implements RecordSink, EntryOwner {
     this.#deadlines.add(entry, nowMs);
     let result: unknown;
     try {
-      result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
+      result = runInContext(currentWork, delivery, () => this.#invoke(entry, handling, event, delivery));
     } catch (error) {
       this.#failed(entry, error);
       return;
@@ -364,6 +367,14 @@ export class Consumer implements RecordSink, EntryOwner {
         error => this.#failed(entry, error),
       );
     } else this.#succeeded(entry);
+  }
+
+  #invoke(entry: Entry, handling: Handling, event: object, delivery: HandlerDelivery): unknown {
+    const { transaction } = this.#plan;
+    if (transaction === undefined) return handling.invoke(event, delivery);
+    const outputs = new HandlerOutputs(transaction);
+    entry.outputs = outputs;
+    return runInContext(handlerOutputs, outputs, () => handling.invoke(event, delivery));
   }
 
   late(entry: Entry, nowMs: number): void {
@@ -385,6 +396,7 @@ export class Consumer implements RecordSink, EntryOwner {
     this.#deadlines.remove(entry);
     entry.isLate = false;
     entry.delivery = undefined;
+    entry.outputs?.close();
   }
 
   #succeeded(entry: Entry): void {
@@ -399,6 +411,7 @@ export class Consumer implements RecordSink, EntryOwner {
 
   #failed(entry: Entry, error: unknown): void {
     this.#ended(entry);
+    entry.outputs = undefined;
     this.#failedAttempts++;
     entry.firstFailedAtMs ??= this.#clock.wall();
     const durationMs = this.#clock.now() - entry.startedMs;
@@ -500,7 +513,7 @@ export class Consumer implements RecordSink, EntryOwner {
 
   #finish(entry: Entry, isSettled: boolean): void {
     const { lane } = entry;
-    if (isSettled && lane.phase !== "gone") lane.lane.settle(entry.record);
+    if (isSettled && lane.phase !== "gone") settle(lane.lane, entry);
     this.#scheduler.done(entry);
     this.#intake.remove(lane, entry.bytes, this.#scheduler.parked);
     this.#placeIsFree(lane);
@@ -523,6 +536,11 @@ export class Consumer implements RecordSink, EntryOwner {
 
 function observed<T extends string>(type: T, group: string, record: StoredRecord, eventType: string | undefined) {
   return { type, group, topic: record.topic, eventType: eventType ?? record.attributes.type, place: record.place };
+}
+
+function settle(lane: Lane, { record, outputs }: Entry): void {
+  if (outputs === undefined || lane.settleWith === undefined) lane.settle(record);
+  else lane.settleWith(record, outputs.close());
 }
 
 function deadLetter(reason: DeadLetterReason, exception: string): Step {

@@ -5,6 +5,7 @@ import type { Lane } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { HandlerDelivery } from "./delivery.ts";
 import type { Handling } from "./handling.ts";
+import type { HandlerOutputs } from "./outputs.ts";
 
 /**
  * A lane while the consumer has it. Entries know theirs, so that what ends late is held against the assignment that it
@@ -94,6 +95,8 @@ export class Entry implements Timed {
   /** While a handler runs. */
   delivery: HandlerDelivery | undefined;
   startedMs = 0;
+  /** In a transactional subscription: what the attempt that runs, or has succeeded, publishes. */
+  outputs: HandlerOutputs | undefined;
   isLate = false;
   /** While it is held. */
   timer: Timer | undefined;

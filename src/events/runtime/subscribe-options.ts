@@ -24,6 +24,7 @@ const known = [
   "from",
   "handlerTimeoutMs",
   "middleware",
+  "transactions",
   "rabbitmq",
   "kafka",
 ];
@@ -64,6 +65,7 @@ export function checkSubscription(
       order,
       concurrency,
       from: fromOf(where, options, broker),
+      isTransactional: isTransactional(where, options, broker),
       specific: specificOf(options, broker.name),
     },
     onFailure: onFailureOf(where, options, order),
@@ -128,6 +130,22 @@ function fromOf(
     );
   }
   return from;
+}
+
+function isTransactional(
+  where: string,
+  { transactions = false }: SubscribeOptions,
+  { name, capabilities }: { readonly name: string; readonly capabilities: BrokerCapabilities },
+): boolean {
+  if (typeof transactions !== "boolean") {
+    throw new BrokerError(`${where}: transactions is ${quoted(transactions)}; it must be true or false`);
+  }
+  if (transactions && !capabilities.transactions) {
+    throw new BrokerError(
+      `${where}: transactions is true, and ${name} cannot make publishes and settlements durable together; publish through an outbox in the transaction of a database, or use Kafka`,
+    );
+  }
+  return transactions;
 }
 
 function onFailureOf(where: string, options: SubscribeOptions, order: Order): OnFailure {

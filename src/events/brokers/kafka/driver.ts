@@ -36,7 +36,7 @@ export class KafkaDriver implements BrokerDriver {
     delay: "none",
     retryLater: true,
     replay: true,
-    transactions: false,
+    transactions: true,
     order: "key",
     bodyBytesMax,
   };
@@ -67,6 +67,8 @@ export class KafkaDriver implements BrokerDriver {
       producer: this.#producer,
       letters,
       commitEveryMs,
+      ids: context.ids,
+      consumer: context.options.source ?? "/trunkline",
       makeMember: (host, options) =>
         options.protocol === "consumer"
           ? new ConsumerProtocolMember(client, this.#cluster, platform, host, options)
