@@ -77,12 +77,13 @@ class DrivenBroker implements Broker {
     const { bodyBytesMax, delay } = driver.capabilities;
     this.#writer = new EventWriter(this.#platform, new EventIds(this.#platform), {
       source: this.#source,
-      contentType: contentTypeOf(options),
+      contentType: contentTypeOf(options, driver.name),
       bodyBytesMax,
       canDelay: delay !== "none",
       brokerName: driver.name,
     });
     for (const file of options.contracts ?? []) this.#catalog.learn(file);
+    driver.knowEvents?.((topic, type) => this.#catalog.topic(topic).byType(type));
   }
 
   publish<D extends DescMessage>(schema: D, event: MessageInitShape<D>, options?: PublishOptions): Promise<Published> {
@@ -158,6 +159,7 @@ class DrivenBroker implements Broker {
     outputs.add(record);
     try {
       await this.#topics.ensure(record.topic);
+      await this.#driver.ready?.(record);
     } catch (error) {
       outputs.remove(record);
       throw error;
@@ -310,7 +312,16 @@ class DrivenBroker implements Broker {
   }
 }
 
-function contentTypeOf({ contentType }: BrokerOptions): NonNullable<BrokerOptions["contentType"]> {
+function contentTypeOf(
+  { contentType, kafka }: BrokerOptions,
+  driverName: string,
+): NonNullable<BrokerOptions["contentType"]> {
+  if (driverName === "kafka" && kafka?.schemaRegistry !== undefined) {
+    if (contentType === undefined || contentType === "application/protobuf") return "application/protobuf";
+    throw new BrokerError(
+      `connectBroker: contentType is ${JSON.stringify(contentType)}, and kafka.schemaRegistry frames Protobuf; leave contentType out`,
+    );
+  }
   if (contentType === undefined || contentType === "application/json") return "application/json";
   if (contentType === "application/protobuf") return contentType;
   throw new BrokerError(

@@ -1,3 +1,4 @@
+import type { EventContract } from "../contract/index.ts";
 import type { Observer, Platform } from "../platform/index.ts";
 import type { BrokerOptions } from "./broker.ts";
 import type { DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
@@ -25,6 +26,13 @@ export interface BrokerDriver extends AsyncDisposable {
    * @throws BrokerError that names what is missing and what to do
    */
   prepare(topics: readonly string[]): Promise<void>;
+  /**
+   * Resolves when a record could be published at once; for those who collect records before they publish them.
+   * @throws PublishError when it never could, or not now
+   */
+  ready?(record: EventRecord): Promise<void>;
+  /** Told once how events are found by topic and type, for drivers that must know schemas. */
+  knowEvents?(find: (topic: string, type: string) => EventContract | undefined): void;
   /**
    * Begins to feed `sink`. Resolves when the group exists at the broker, so that what is published from now on reaches it.
    * @throws BrokerError for a demand that the broker cannot meet, before anything is consumed

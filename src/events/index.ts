@@ -21,6 +21,7 @@ export type {
   PublishOptions,
   RabbitmqSubscribeOptions,
   RetryScheduleOptions,
+  SchemaRegistryOptions,
   SubscribeOptions,
   Subscription,
   SubscriptionStats,
@@ -75,7 +76,7 @@ export {
   startedBy,
   type TimeoutEvent,
 } from "./process-manager/index.ts";
-export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord, WrappedMessage } from "./record.ts";
 export type {
   EventDeadLettered,
   EventHandled,

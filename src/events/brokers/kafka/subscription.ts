@@ -3,16 +3,17 @@ import type { DeathDetails, DriverSubscription, RecordSink, SubscriptionDemand }
 import { BrokerError } from "../../errors.ts";
 import type { EventIds } from "../../event-id.ts";
 import { type LaneCommit, type LaneHost, LogLane, type LogRecord } from "../../log/index.ts";
-import type { AttemptHistory } from "../../record.ts";
+import type { AttemptHistory, EventRecord } from "../../record.ts";
 import { AtomicCommits } from "./atomic-commits.ts";
 import type { Cluster } from "./cluster.ts";
 import { Commits, type CommitsHost } from "./commits.ts";
 import { DueGate } from "./due-gate.ts";
 import { Fetcher, type FetcherHost } from "./fetcher.ts";
+import type { Framing } from "./framing.ts";
 import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
 import type { DeadLetters } from "./letters.ts";
 import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
-import type { FetchTarget } from "./partition-reader.ts";
+import type { FetchTarget, MakeRecord } from "./partition-reader.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
 import { outgoingRetry, recordAt, retriedAt } from "./records.ts";
@@ -28,6 +29,8 @@ export interface SubscriptionParts {
   readonly cluster: Cluster;
   readonly platform: Platform;
   readonly producer: Producer;
+  /** Where bodies are in frames. */
+  readonly framing: Framing | undefined;
   readonly letters: DeadLetters;
   readonly commitEveryMs: number;
   readonly ids: EventIds;
@@ -58,6 +61,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   /** Of a transactional subscription. */
   readonly #producer: TransactionalProducer<SourceOutputs> | undefined;
   readonly #whenOver: () => void;
+  readonly #forgetSchemas: (() => void) | undefined;
   readonly #held = new Map<string, Held>();
   readonly #closed = new AbortController();
   /** Places that are to be opened, by the number of their assignment: a later revocation takes them out. */
@@ -84,6 +88,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     this.#gate = new DueGate(sink, this.#clock);
     this.#gate.onFreed = () => this.#fetcher.wake();
     this.#fetcher = new Fetcher(parts.client, parts.cluster, parts.platform, this);
+    this.#forgetSchemas = parts.framing?.reader.whenLearnt(() => this.#fetcher.wake());
     this.#member = parts.makeMember(this, options);
     const { group } = demand;
     const { cluster, commitEveryMs: everyMs } = parts;
@@ -167,6 +172,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     this.#isStopped = true;
     for (const { lane } of this.#held.values()) lane.drain();
     this.#gate.close();
+    this.#forgetSchemas?.();
     await this.#fetcher.close();
   }
 
@@ -286,15 +292,22 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const sink = isRetry ? this.#gate : this.#sink;
     const epoch = ++this.#epoch;
     const committed = { offset, metadata };
-    const Lane = this.#producer === undefined ? LogLane : TransactionalLane;
-    const lane = new Lane({ topic, partition, epoch, committed, clock: this.#clock, sink, host: this });
+    const options = { topic, partition, epoch, committed, clock: this.#clock, sink, host: this };
+    const framed = (record: EventRecord) => this.#parts.framing?.framed(record) ?? record;
+    const lane = this.#producer === undefined ? new LogLane(options) : new TransactionalLane(options, framed);
     const target = isRetry ? this.#gate.target(lane) : lane;
     this.#held.set(lane.name, { lane, target });
     sink.opened(lane);
     if (this.#isStopped) lane.drain();
-    else this.#fetcher.add(target, isRetry ? retriedAt : recordAt);
+    else this.#fetch(target, isRetry ? retriedAt : recordAt);
     // Makes durable that somebody is at work, before anything begins.
     this.commitSoon();
+  }
+
+  #fetch(target: FetchTarget, make: MakeRecord): void {
+    const { framing } = this.#parts;
+    if (framing === undefined) this.#fetcher.add(target, make);
+    else this.#fetcher.add(target, framing.unframing(make), framing.reader);
   }
 
   #sinkOf(lane: LogLane): RecordSink {

@@ -23,10 +23,13 @@ export class TransactionalLane extends LogLane {
   readonly #held = new Map<number, SourceOutputs>();
   /** Moves of records that are about to be settled: another attempt later, a dead letter. */
   readonly #moves = new Map<LogRecord, { readonly outgoing: OutgoingRecord; readonly isLetter: boolean }>();
+  readonly #framed: (record: EventRecord) => EventRecord;
   #bytes = 0;
 
-  constructor(options: LogLaneOptions) {
+  /** @param framed what is published, as it goes over the wire */
+  constructor(options: LogLaneOptions, framed: (record: EventRecord) => EventRecord) {
     super({ ...options, windowRecordsMax: transactionalWindowMax });
+    this.#framed = framed;
     this.#wallMs = () => options.clock.wall();
   }
 
@@ -41,7 +44,11 @@ export class TransactionalLane extends LogLane {
   settleWith(record: LogRecord, outputs: readonly EventRecord[]): void {
     if (!this.isClosed && outputs.length > 0) {
       const nowMs = Math.floor(this.#wallMs());
-      this.#hold({ source: record, outputs: outputs.map(one => outgoingEvent(one, nowMs)), isLetter: false });
+      this.#hold({
+        source: record,
+        outputs: outputs.map(one => outgoingEvent(this.#framed(one), nowMs)),
+        isLetter: false,
+      });
     }
     super.settle(record);
   }
