@@ -19,12 +19,18 @@ const names = {
   firstFailedAt: "trunkline-first-failed-at",
 } as const;
 
+/** What AMQP has properties for. */
+export const requestNames: readonly string[] = [names.replyTo, names.correlationId];
+
 /** Names that the publisher's own headers cannot have, because they say something else. */
 export function isReservedHeader(name: string): boolean {
   return (
     /^(?:ce_|cloudevents_|cloudevents:|trunkline-|x-death|x-delivery-)/i.test(name) || reserved.has(name.toLowerCase())
   );
 }
+
+/** What a reply says of an error (`requests/reply-error.ts`): nobody else may say it, and it arrives among the headers. */
+const errorPrefix = "trunkline-error-";
 
 const reserved = new Set([contentTypeName, "traceparent", "tracestate", "baggage"]);
 
@@ -109,7 +115,7 @@ const meaningsMax = 256;
 function meaningOf(name: string): Meaning {
   const lower = name.toLowerCase();
   const attribute = /^(?:ce_|cloudevents[_:])(.+)$/.exec(lower)?.[1];
-  const isKnown = attribute !== undefined || isReservedHeader(lower);
+  const isKnown = attribute !== undefined || (isReservedHeader(lower) && !lower.startsWith(errorPrefix));
   const meaning = { as: attribute === undefined ? lower : `ce:${attribute}`, isKnown };
   if (meanings.size < meaningsMax && name.length <= 64) meanings.set(name, meaning);
   return meaning;

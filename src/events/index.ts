@@ -5,8 +5,19 @@
  * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
+
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
+export {
+  type Batch,
+  type BatchHandling,
+  type BatchLimits,
+  type BatchOptions,
+  type HandleBatch,
+  onBatch,
+} from "./batch.ts";
 export type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   GatherOptions,
@@ -20,10 +31,12 @@ export type {
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestOptions,
   RetryScheduleOptions,
   SchemaRegistryOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
@@ -43,6 +56,7 @@ export type {
   Order,
   PublishFailure,
   RecordSink,
+  ReplyPort,
   SubscriptionDemand,
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
@@ -77,7 +91,11 @@ export {
   type TimeoutEvent,
 } from "./process-manager/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord, WrappedMessage } from "./record.ts";
+export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
+  EventBatchAbandoned,
+  EventBatchFailed,
+  EventBatchHandled,
   EventDeadLettered,
   EventHandled,
   EventHandlerAbandoned,
@@ -87,5 +105,10 @@ export type {
   EventsEvent,
   EventsPublished,
   HandlingFailed,
+  ReplyDropped,
+  ReplyUnsent,
+  RequestEnded,
+  RequestExpired,
+  RequestReplied,
   SubscriptionFailed,
 } from "./runtime/observed.ts";

@@ -11,6 +11,7 @@ export { type LaneCommit, type LaneHost, LogLane, type LogLaneOptions } from "./
 export { editedLetter, letterMatches, letterOf } from "./letters.ts";
 export { LogRecord, noHistory } from "./log-record.ts";
 export { murmur2, partitionOf } from "./partition.ts";
+export { goneReplies } from "./replies.ts";
 export type {
   Balance,
   GrantedLane,

@@ -5,9 +5,10 @@ import { type Ledger, ledger, type Placed } from "../conformance/ledger.ts";
 import { type Delivery, on } from "../handler.ts";
 import type { AttemptHistory, EventAttributes, StoredRecord } from "../record.ts";
 import { EventCatalog } from "./catalog.ts";
-import { Consumer, type ConsumerPlan } from "./consumer.ts";
+import { Consumer } from "./consumer.ts";
 import { FakeLane, FakeSubscription, storedRecord } from "./fake-lane.fixture.ts";
 import { handlingOf } from "./handling.ts";
+import type { ConsumerPlan } from "./plan.ts";
 
 /** A consumer of `ledger.placed` on a clock that the test moves, with a lane and a broker that remember. */
 export class ConsumerScene {

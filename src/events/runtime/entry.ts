@@ -4,6 +4,8 @@ import type { DeadLetterReason } from "../dead-letter.ts";
 import type { Lane } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { HandlerDelivery } from "./delivery.ts";
+import type { EntryBatch } from "./entry-batch.ts";
+import type { Gathering } from "./gathering.ts";
 import type { Handling } from "./handling.ts";
 import type { HandlerOutputs } from "./outputs.ts";
 
@@ -40,7 +42,15 @@ export class LaneState {
 /** What is done with an entry at its turn. */
 export type Step =
   | { readonly kind: "handle" }
+  /** An attempt of it has failed within a batch that has not. */
+  | { readonly kind: "failed"; readonly error: unknown }
+  | Move;
+
+/** What the broker does with an entry that is not handled here. */
+export type Move =
   | { readonly kind: "retry-later"; readonly delayMs: number }
+  /** A request that nobody waits for any more. */
+  | { readonly kind: "drop" }
   | {
       readonly kind: "dead-letter";
       readonly reason: DeadLetterReason;
@@ -48,6 +58,11 @@ export type Step =
     };
 
 export const handleStep: Step = { kind: "handle" };
+export const dropStep: Move = { kind: "drop" };
+
+export function deadLetter(reason: DeadLetterReason, exception: string): Move {
+  return { kind: "dead-letter", reason, exception };
+}
 
 /**
  * A record in the consumer's hands, from its arrival until it is settled, given back or forgotten.
@@ -74,8 +89,12 @@ export class Entry implements Timed {
   last: Entry = this;
   behind = 0;
   /** The next in line for a free place. */
-  nextReady: Entry | undefined;
-  state: "waiting" | "ready" | "running" | "held" | "over" = "waiting";
+  nextReady: Entry | EntryBatch | undefined;
+  state: "waiting" | "gathered" | "ready" | "running" | "held" | "over" = "waiting";
+  /** Where it may join a batch; `undefined` for one that is handled alone. */
+  gathering: Gathering | undefined;
+  /** The batch that it has joined, until that has ended. */
+  batch: EntryBatch | undefined;
 
   /** Nothing else of its lane begins. */
   isBlocking = false;
@@ -97,6 +116,8 @@ export class Entry implements Timed {
   startedMs = 0;
   /** In a transactional subscription: what the attempt that runs, or has succeeded, publishes. */
   outputs: HandlerOutputs | undefined;
+  /** Of a request that has less time than other handlings; those share a queue. */
+  deadline: Timer | undefined;
   isLate = false;
   /** While it is held. */
   timer: Timer | undefined;

@@ -249,6 +249,15 @@ class FakeChannel implements Channel {
     );
   }
 
+  deleteTopics(at: Address, topics: readonly string[]) {
+    return this.#call("deleteTopics", at, () =>
+      topics.map(topic => {
+        this.#cluster.topics.delete(topic);
+        return { topic, error: 0, message: undefined };
+      }),
+    );
+  }
+
   initProducerId(at: Address, transaction?: TransactionSettings) {
     if (transaction !== undefined) {
       return this.#call(

@@ -117,6 +117,16 @@ export class LibraryChannel implements Channel {
     }));
   }
 
+  async deleteTopics(at: Address, topics: readonly string[]): Promise<readonly TopicAnswer[]> {
+    const wanted = topics.map(name => ({ name, topicId: null }));
+    const answer = await this.#call(at, "DeleteTopics", this.#library.deleteTopicsV6.api, wanted, 10_000);
+    return answer.responses.map(({ name, errorCode, errorMessage }) => ({
+      topic: name ?? "",
+      error: errorCode,
+      message: errorMessage ?? undefined,
+    }));
+  }
+
   async initProducerId(at: Address, transaction?: TransactionSettings): Promise<ProducerIdAnswer> {
     const { api } = this.#library.initProducerIdV4;
     const { transactionalId, timeoutMs } = transaction ?? { transactionalId: null, timeoutMs: 60_000 };

@@ -79,6 +79,24 @@ export const waitingBytesMax = 8 * 1_048_576;
 
 /** Dead letters that a listing can hold in its index; 100 bytes each. */
 export const lettersMax = 1_000_000;
+/**
+ * A topic of replies: its records are of no use once nobody can wait for them any more (requests wait an hour at most), and a
+ * segment that is written to is never removed. As Kafka's settings, in milliseconds.
+ */
+export const replyTopicTimes = {
+  "cleanup.policy": "delete",
+  "retention.ms": "3600000",
+  "segment.ms": "600000",
+} as const;
+/** Topics of replies that a producer keeps track of; each is a requester that lives, or lived not long ago. */
+export const replyTopicsMax = 1_000;
+/** Times that a topic of replies is looked for before its requester counts as gone. */
+export const replyTopicLooks = 4;
+/** Whether a topic of replies is still there is looked at so often while a reply is not taken, in milliseconds. */
+export const replyTopicLookMs = 250;
+/** A closing connection tries for so long to remove its topic, in milliseconds. */
+export const deleteTopicMs = 3_000;
+
 /** Records that a tail holds ahead of its reader, for each partition. */
 export const tailRecordsMax = 1_000;
 

@@ -39,6 +39,7 @@ export interface Channel {
   metadata(at: Address, topics: readonly string[] | undefined): Promise<ClusterAnswer>;
   findCoordinator(at: Address, of: CoordinatorOf, name: string): Promise<CoordinatorAnswer>;
   createTopics(at: Address, topics: readonly NewTopic[]): Promise<readonly TopicAnswer[]>;
+  deleteTopics(at: Address, topics: readonly string[]): Promise<readonly TopicAnswer[]>;
   /** @param transaction for a transactional producer: ends what was open under its id, and fences whoever had it */
   initProducerId(at: Address, transaction?: TransactionSettings): Promise<ProducerIdAnswer>;
   /** @param transactionalId of the transaction that the batches belong to */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { attributesFrom, contentTypeName, headersOf, historyHeaders } from "../../attributes.ts";
+import { attributesFrom, contentTypeName, headersOf, historyHeaders, requestNames } from "../../attributes.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { AmqpDelivery, AmqpMessage, AmqpProperties, AmqpTable } from "./amqp.ts";
 import { shortStringBytesMax } from "./limits.ts";
@@ -12,7 +12,9 @@ import { ownHeader, type QueueNames } from "./names.ts";
 export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessage {
   const headers: Record<string, string> = {};
   for (const [name, value] of headersOf(record, "cloudEvents_")) {
-    if (name !== contentTypeName) headers[name] = value;
+    // One place for each, so that what passes a message on need not know both.
+    const isProperty = name === contentTypeName || (requestNames.includes(name) && fits(value));
+    if (!isProperty) headers[name] = value;
   }
   return {
     exchange: record.topic,
@@ -53,6 +55,16 @@ export function whyNotSendable(record: EventRecord, bodyBytesMax: number): strin
   return undefined;
 }
 
+/**
+ * What a message is that was sent to the queue itself, by the default exchange, as clients of RPC over queues do it: it names
+ * no topic, and its routing key is the queue. `undefined`: the group has several, so that only the message can tell.
+ */
+export interface DirectMessages {
+  readonly topic: string | undefined;
+  /** Where neither CloudEvents nor AMQP's own `type` say it. */
+  readonly type: string | undefined;
+}
+
 /** A delivered message as the runtime sees it. */
 export class RabbitmqRecord implements StoredRecord {
   readonly topic: string;
@@ -70,14 +82,15 @@ export class RabbitmqRecord implements StoredRecord {
   readonly names: QueueNames | undefined;
   #fallbackId: string | undefined;
 
-  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames) {
+  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames, direct?: DirectMessages) {
     const { exchange, properties } = delivery;
     const headers = properties.headers ?? {};
+    const isDirect = exchange === "" && delivery.routingKey === names?.queue && !(ownHeader.topic in headers);
     const { attributes, subject, history } = attributesFrom(texts(headers));
     this.delivery = delivery;
     this.names = names;
-    this.topic = textOf(headers[ownHeader.topic]) ?? exchange;
-    this.routingKey = delivery.routingKey;
+    this.topic = textOf(headers[ownHeader.topic]) ?? (isDirect ? (direct?.topic ?? exchange) : exchange);
+    this.routingKey = isDirect ? (textOf(properties.type) ?? direct?.type ?? "") : delivery.routingKey;
     this.key = subject;
     this.body = delivery.body;
     this.place = `${queue}#${delivery.tag}`;
