@@ -46,12 +46,12 @@ function eventOptions(type: string) {
   return options;
 }
 
-const field = (name: string, number: number, type: FieldDescriptorProto_Type, typeName = "") => ({
+const field = (name: string, number: number, type: FieldDescriptorProto_Type, typeName?: string) => ({
   name,
   number,
   type,
-  typeName,
   label: OPTIONAL,
+  ...(typeName === undefined ? {} : { typeName }),
 });
 const events = createFileRegistry(
   create(FileDescriptorSetSchema, {

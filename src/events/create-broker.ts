@@ -30,6 +30,7 @@ import { EventWriter } from "./event-writer.ts";
 import { Forwarding } from "./forwarding.ts";
 import type { EventHandler } from "./handler.ts";
 import { LetterInHand } from "./held-letter.ts";
+import { publishAllErrorsMax } from "./limits.ts";
 import { PublishAll } from "./publish-all.ts";
 import { Publisher } from "./publisher.ts";
 import type { EventRecord, StoredRecord } from "./record.ts";
@@ -130,12 +131,14 @@ class DrivenBroker implements Broker {
     this.#catalog.learn(schema.file);
     const outputs = this.#outputs();
     if (outputs !== undefined) {
-      const published: Promise<Published>[] = [];
+      const publishing: Promise<Published>[] = [];
       for await (const event of events) {
         options?.signal?.throwIfAborted();
-        published.push(this.#publishWith(outputs, this.#writer.write(schema, event, options)));
+        const one = this.#publishWith(outputs, this.#writer.write(schema, event, options));
+        one.catch(() => {});
+        publishing.push(one);
       }
-      return Promise.all(published);
+      return allPublished(await Promise.allSettled(publishing));
     }
     await this.#topics.answered(compileEvent(schema).topic);
     const all = new PublishAll(this.#publisher, this.#topics, options?.signal !== undefined);
@@ -361,6 +364,24 @@ class DrivenBroker implements Broker {
   #refuseClosed(): void {
     if (this.#closing !== undefined) throw new PublishError(`${this.name}: the broker is closed`, false);
   }
+}
+
+/** @throws AggregateError as `publishAll` does */
+function allPublished(settled: readonly PromiseSettledResult<Published>[]): readonly Published[] {
+  const errors: PublishError[] = [];
+  const published: Published[] = [];
+  for (const [index, one] of settled.entries()) {
+    if (one.status === "fulfilled") published.push(one.value);
+    else {
+      const { message, isRetryable = false } = one.reason as PublishError;
+      errors.push(new PublishError(`event ${index}: ${message}`, isRetryable, { cause: one.reason }));
+    }
+  }
+  if (errors.length === 0) return published;
+  throw new AggregateError(
+    errors.slice(0, publishAllErrorsMax),
+    `publishAll: ${errors.length} events are not in the transaction`,
+  );
 }
 
 function contentTypeOf(

@@ -64,6 +64,8 @@ test("transactions are for brokers that have them", () => {
     () => check({ transactions: true }, {}, [placed], "rabbitmq"),
     /transactions is true, and rabbitmq cannot .*outbox/,
   );
+  const all = onBatch(PlacedSchema, { eventsMax: 10 }, () => {});
+  assert.throws(() => check({ transactions: true }, { transactions: true }, [all]), /has a batch handler/);
   assert.throws(() => check({ transactions: 1 as never }), /transactions is 1; it must be true or false/);
 });
 

@@ -373,6 +373,37 @@ describe("transactional subscriptions", () => {
     await within(other.broker.close());
   });
 
+  test("publishAll in a handler says which of its events cannot be published, and the others stay out too", async () => {
+    const { cluster, connect, within, until, committed } = scene();
+    const { broker } = connect();
+    await within(broker.publish(source.PlacedSchema, { account: "a", number: 1 }));
+    let failure: unknown;
+    await within(
+      broker.subscribe(
+        { ...settings, retry: { maxAttempts: 1 } },
+        on(source.PlacedSchema, async () => {
+          const padding = new Uint8Array(650_000);
+          const some = Array.from({ length: 12 }, (_, number) => ({ account: "a", number, padding }));
+          try {
+            await broker.publishAll(sink.PlacedSchema, some);
+          } catch (error) {
+            failure = error;
+            throw error;
+          }
+        }),
+      ),
+    );
+    await until(() => failure !== undefined, "an error");
+    assert.ok(failure instanceof AggregateError);
+    assert.match(failure.message, /publishAll: 3 events are not in the transaction/);
+    assert.match(String(failure.errors[0]), /event 9: ledger\.placed on payments: .*too much for a transaction/);
+    await until(
+      () => (cluster.topics.get("billing.dead")?.partitions ?? []).some(one => one.next > 0),
+      "the dead letter",
+    );
+    assert.deepEqual(committed(), []);
+  });
+
   test("a handler that publishes without end is stopped", async () => {
     const { connect, within, until } = scene();
     const { broker } = connect();
