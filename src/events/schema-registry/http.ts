@@ -69,7 +69,7 @@ export class RegistryHttp {
     const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const fields = [accept, userAgent];
     if (bytes !== undefined) fields.push(contentType);
-    const authorization = await authorizationOf(this.#auth);
+    const authorization = await this.#within(authorizationOf(this.#auth), "kafka.schemaRegistry.auth.token");
     if (authorization !== undefined) fields.push(new HeaderField("authorization", authorization, true));
     const connection = await this.#pool.acquire({ timeoutMs: answerTimeoutMs });
     const answer = new Answer(this.#clock);
@@ -88,6 +88,19 @@ export class RegistryHttp {
 
   close(): void {
     this.#pool.destroy();
+  }
+
+  /** A function of the user must not hold up publishes for ever. */
+  async #within<T>(promise: Promise<T>, what: string): Promise<T> {
+    const { promise: tooLate, reject } = Promise.withResolvers<never>();
+    const timer = this.#clock.after(answerTimeoutMs, () =>
+      reject(new Error(`${what} took longer than ${answerTimeoutMs / 1_000} s`)),
+    );
+    try {
+      return await Promise.race([promise, tooLate]);
+    } finally {
+      timer.cancel();
+    }
   }
 }
 
