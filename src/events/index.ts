@@ -34,6 +34,7 @@ export type {
   RequestContract,
   RequestOptions,
   RetryScheduleOptions,
+  SchemaRegistryOptions,
   SubscribeOptions,
   Subscription,
   SubscriptionDescription,
@@ -90,7 +91,7 @@ export {
   startedBy,
   type TimeoutEvent,
 } from "./process-manager/index.ts";
-export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord, WrappedMessage } from "./record.ts";
 export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
   EventBatchAbandoned,
