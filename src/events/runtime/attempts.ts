@@ -8,6 +8,7 @@ import type { Flow } from "./flow.ts";
 import type { Handling } from "./handling.ts";
 import type { Journal } from "./journal.ts";
 import { abandonedHandlerMs } from "./limits.ts";
+import { HandlerOutputs, handlerOutputs } from "./outputs.ts";
 import type { ConsumerPlan } from "./plan.ts";
 import { requestTimeLeftMs } from "./request-time.ts";
 import { isThenable } from "./thenable.ts";
@@ -101,25 +102,34 @@ export class Attempts implements EntryOwner {
     entry.attempts++;
     entry.delivery = delivery;
     entry.startedMs = nowMs;
-    this.#running.add(entry);
-    if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
-    else {
-      entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
-    }
     let result: unknown;
     try {
-      result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
+      result = runInContext(currentWork, delivery, () => this.#invoke(entry, handling, event, delivery));
     } catch (error) {
       this.#failed(entry, error);
       return;
     }
     if (isThenable(result)) {
+      // Only now: nobody can abort a handler, and no time passes for its deadline, before it gives back control.
+      this.#running.add(entry);
+      if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
+      else {
+        entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
+      }
       // Outside of the handler's context, so that what follows does not belong to it.
       result.then(
         () => this.#succeeded(entry),
         error => this.#failed(entry, error),
       );
     } else this.#succeeded(entry);
+  }
+
+  #invoke(entry: Entry, handling: Handling, event: object, delivery: HandlerDelivery): unknown {
+    const { transaction } = this.#plan;
+    if (transaction === undefined) return handling.invoke(event, delivery);
+    const outputs = new HandlerOutputs(transaction);
+    entry.outputs = outputs;
+    return runInContext(handlerOutputs, outputs, () => handling.invoke(event, delivery));
   }
 
   late(entry: Entry, nowMs: number): void {
@@ -141,6 +151,7 @@ export class Attempts implements EntryOwner {
 
   #failed(entry: Entry, error: unknown): void {
     this.#ended(entry);
+    entry.outputs = undefined;
     entry.firstFailedAtMs ??= this.#clock.wall();
     this.#journal.failed(entry, error);
     if (entry.lane.phase === "gone") this.#flow.leave(entry, false);
@@ -156,5 +167,6 @@ export class Attempts implements EntryOwner {
     entry.deadline = undefined;
     entry.isLate = false;
     entry.delivery = undefined;
+    entry.outputs?.close();
   }
 }

@@ -96,7 +96,7 @@ export class Flow {
   /** It is done with. Settled, unless it is left to whoever has its lane next. */
   leave(entry: Entry, isSettled: boolean): void {
     const { lane } = entry;
-    if (isSettled && lane.phase !== "gone") lane.lane.settle(entry.record);
+    if (isSettled && lane.phase !== "gone") settle(entry);
     this.#scheduler.done(entry);
     this.#intake.remove(lane, entry.bytes, this.#scheduler.parked);
     this.#placeIsFree(lane);
@@ -216,6 +216,12 @@ export class Flow {
   #dispatch(): void {
     if (this.#isOpen) this.#scheduler.dispatch();
   }
+}
+
+/** Of a transactional subscription: with what its handler has published. */
+function settle({ lane: { lane }, record, outputs }: Entry): void {
+  if (outputs === undefined || lane.settleWith === undefined) lane.settle(record);
+  else lane.settleWith(record, outputs.close());
 }
 
 /**

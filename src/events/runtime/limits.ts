@@ -61,3 +61,7 @@ export const sliceEvery = 32;
 
 /** Of an exception that goes with a dead letter, in characters: enough for a stack, little enough for a header. */
 export const exceptionCharsMax = 4_096;
+
+/** What the handler of one event may publish in a transaction: it waits in memory until it is committed. */
+export const outputRecordsMax = 10_000;
+export const outputBytesMax = 8 * 1_048_576;

@@ -14,6 +14,7 @@ import { BrokerError } from "../../errors.ts";
 import type { EventRecord, StoredRecord } from "../../record.ts";
 import { Cluster } from "./cluster.ts";
 import { ConsumerProtocolMember } from "./consumer-member.ts";
+import { type FindContract, Framing } from "./framing.ts";
 import { ClassicMember } from "./group-member.ts";
 import { groupStatuses } from "./groups.ts";
 import { DeadLetters } from "./letters.ts";
@@ -37,7 +38,7 @@ export class KafkaDriver implements BrokerDriver {
     delay: "none",
     retryLater: true,
     replay: true,
-    transactions: false,
+    transactions: true,
     requests: true,
     order: "key",
     bodyBytesMax,
@@ -50,6 +51,7 @@ export class KafkaDriver implements BrokerDriver {
   readonly #produce: Channel;
   readonly #cluster: Cluster;
   readonly #producer: Producer;
+  readonly #framing: Framing | undefined;
   readonly #parts: SubscriptionParts & ScanParts;
   readonly #subscriptions = new Set<KafkaSubscription>();
   readonly #closed = new AbortController();
@@ -62,6 +64,8 @@ export class KafkaDriver implements BrokerDriver {
     this.#produce = client.channel(requestTimeoutMs);
     this.#cluster = new Cluster(this.#control, brokers, platform);
     this.#producer = new Producer(client, this.#produce, this.#cluster, platform);
+    const { schemaRegistry } = context.options.kafka ?? {};
+    this.#framing = schemaRegistry === undefined ? undefined : new Framing(schemaRegistry, platform, context.observer);
     const scanning = { client, channel: this.#control, cluster: this.#cluster, platform };
     const letters = new DeadLetters(scanning, this.#producer, context.ids);
     this.deadLetters = letters;
@@ -79,8 +83,11 @@ export class KafkaDriver implements BrokerDriver {
     this.#parts = {
       ...scanning,
       producer: this.#producer,
+      framing: this.#framing,
       letters,
       commitEveryMs,
+      ids: context.ids,
+      consumer: context.options.source ?? "/trunkline",
       makeMember: (host, options) =>
         options.protocol === "consumer"
           ? new ConsumerProtocolMember(client, this.#cluster, platform, host, options)
@@ -106,8 +113,21 @@ export class KafkaDriver implements BrokerDriver {
   }
 
   publish(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
+    if (this.#framing !== undefined) return this.#framing.publish(records, framed => this.#send(framed));
+    return this.#send(records);
+  }
+
+  #send(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
     const nowMs = Math.floor(this.#platform.clock.wall());
     return this.#producer.send(records.map(record => outgoingEvent(record, nowMs)));
+  }
+
+  async ready(record: EventRecord): Promise<void> {
+    await this.#framing?.prepare(record);
+  }
+
+  knowEvents(find: FindContract): void {
+    this.#framing?.knowEvents(find);
   }
 
   async prepare(topics: readonly string[]): Promise<void> {
@@ -151,6 +171,8 @@ export class KafkaDriver implements BrokerDriver {
   status(): { readonly isReady: boolean; readonly detail: string } {
     if (this.#closed.signal.aborted) return { isReady: false, detail: "kafka: closed" };
     const { failure } = this.#cluster;
+    const schemas = this.#framing?.reader.failure;
+    if (failure === undefined && schemas !== undefined) return { isReady: false, detail: `kafka: ${schemas}` };
     if (failure === undefined) return { isReady: true, detail: "kafka: connected" };
     return { isReady: false, detail: `kafka: ${failure.message}` };
   }
@@ -162,6 +184,7 @@ export class KafkaDriver implements BrokerDriver {
     await this.#producer.close();
     await this.replies.close();
     this.#cluster.close();
+    this.#framing?.close();
     await Promise.all([this.#control.close(), this.#produce.close()]);
     const failed = ended.find(result => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;

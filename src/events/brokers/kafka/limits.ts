@@ -99,3 +99,16 @@ export const deleteTopicMs = 3_000;
 
 /** Records that a tail holds ahead of its reader, for each partition. */
 export const tailRecordsMax = 1_000;
+
+/** The coordinator aborts a transaction that takes longer: a member that crashes in one holds others up for so long. */
+export const transactionTimeoutMs = 15_000;
+/** We give it up before. */
+export const transactionBudgetMs = 10_000;
+/** Ending what was given up may take so long; after that the coordinator does it by itself. */
+export const abortBudgetMs = 3_000;
+/** The former transaction of a producer is being completed: Kafka's own client waits as long before it asks again. */
+export const concurrentTransactionMs = 20;
+/** Events of a partition between the oldest unsettled one and the newest, whose outputs wait for it. */
+export const transactionalWindowMax = 4_096;
+/** Outputs of a partition that wait. */
+export const laneOutputBytesMax = 16 * 1_048_576;
