@@ -5,6 +5,7 @@ import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter
 import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
 import type { Delivery, EventHandler } from "./handler.ts";
 import type { EventRecord, StoredRecord } from "./record.ts";
+import type { ReplyContract } from "./requests/reply-contract.ts";
 
 /** A connection to a broker, made by `connectBroker`: the same on every broker. */
 export interface Broker extends AsyncDisposable {
@@ -79,10 +80,18 @@ export interface BrokerDescription {
   readonly subscriptions: readonly SubscriptionDescription[];
 }
 
+/** An event that is replied to, and with what. */
+export interface RequestContract {
+  readonly request: EventContract;
+  readonly reply: ReplyContract;
+}
+
 export interface SubscriptionDescription {
   readonly group: string;
   /** That have a handler. */
   readonly events: readonly EventContract[];
+  /** Those of the events that are replied to. */
+  readonly requests: readonly RequestContract[];
   readonly order: Order;
   readonly onFailure: OnFailure;
   /** Only on RabbitMQ. */

@@ -241,6 +241,7 @@ class DrivenBroker implements Broker {
     this.#subscriptions.set(running, {
       group: demand.group,
       events: handlers.map(({ event }) => event),
+      requests: handlers.flatMap(({ event, reply }) => (reply === undefined ? [] : [{ request: event, reply }])),
       order: demand.order,
       onFailure: checked.onFailure,
       queue: this.name === "rabbitmq" ? (options.rabbitmq?.queue ?? demand.group) : undefined,

@@ -6,7 +6,7 @@
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
 
-export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiRequest, AsyncApiServer } from "./asyncapi/index.ts";
 export {
   type Batch,
   type BatchHandling,
@@ -31,6 +31,7 @@ export type {
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestContract,
   RequestOptions,
   RetryScheduleOptions,
   SchemaRegistryOptions,
