@@ -85,7 +85,7 @@ describe("transactions of Kafka", { skip: skipWithoutOwn("kafka") }, () => {
       await eventually(() => member.numbers.length > 0, "the first event of a process");
       // At another moment each time: in handlers, in a transaction, between two.
       await pause(60 + kills * 45);
-      if (kills < 6) {
+      if (kills < 4) {
         kills++;
         member.signal("SIGKILL");
       } else {
