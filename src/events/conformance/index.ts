@@ -10,6 +10,7 @@ import { failureCases } from "./cases/failures.ts";
 import { faultCases } from "./cases/faults.ts";
 import { foreignCases } from "./cases/foreign.ts";
 import { membershipCases } from "./cases/membership.ts";
+import { parkingCases } from "./cases/parking.ts";
 import { publishingCases } from "./cases/publishing.ts";
 import type { BrokerHarness } from "./harness.ts";
 import { Scene } from "./scene.ts";
@@ -21,6 +22,7 @@ const cases: readonly BrokerCase[] = [
   ...publishingCases,
   ...membershipCases,
   ...failureCases,
+  ...parkingCases,
   ...foreignCases,
   ...faultCases,
 ];

@@ -31,7 +31,14 @@ export class LogDriver implements BrokerDriver {
 
   constructor(name: string, store: LogStore, pace: LogStorePace, bodyBytesMax: number, context: DriverContext) {
     this.name = name;
-    this.capabilities = { delay: "native", replay: true, transactions: false, order: "key", bodyBytesMax };
+    this.capabilities = {
+      delay: "native",
+      replay: true,
+      transactions: false,
+      order: "key",
+      parking: true,
+      bodyBytesMax,
+    };
     this.#store = store;
     this.#pace = pace;
     this.#platform = context.platform;

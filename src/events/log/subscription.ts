@@ -336,7 +336,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     for (const one of lost) this.#lose(this.#laneOf(one));
     if (this.#isStopped) {
       // Granted while it stopped: given back, unused, when it closes.
-      for (const one of granted) this.#take(one).drain();
+      for (const one of granted) this.#hold(this.#laneFor(one)).drain();
       return;
     }
     for (const one of granted) this.#open(one);
@@ -349,7 +349,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     return lane?.epoch === epoch ? lane : undefined;
   }
 
-  #take({ topic, partition, epoch, offset, metadata }: GrantedLane): LogLane {
+  #laneFor({ topic, partition, epoch, offset, metadata }: GrantedLane): LogLane {
     const lane = new LogLane({
       topic,
       partition,
@@ -361,12 +361,24 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
       isolation: this.#isolation,
       tracksCrashes: this.#pace.tracksCrashes,
     });
+    return lane;
+  }
+
+  #hold(lane: LogLane): LogLane {
     this.#held.set(lane.name, { lane, isBehind: true, isRevoking: false, returnedDueMs: 0 });
     return lane;
   }
 
   #open(granted: GrantedLane): void {
-    const lane = this.#take(granted);
+    const lane = this.#laneFor(granted);
+    const { group } = this.#member;
+    // Where that cannot be read, the lane is granted once more.
+    lane.usePlace({
+      rows: () => this.#store.parked(group, lane),
+      park: rows => this.#store.park(this.#member, lane, rows),
+      read: ids => this.#store.readParked(group, lane, ids),
+    });
+    this.#hold(lane);
     this.#sink.opened(lane);
     // Makes durable that somebody is at work, before anything begins.
     this.commitSoon();

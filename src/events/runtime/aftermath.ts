@@ -7,7 +7,7 @@ import type { Flow } from "./flow.ts";
 import type { Journal } from "./journal.ts";
 import { moveAgain } from "./limits.ts";
 import type { ConsumerPlan } from "./plan.ts";
-import { afterFailure } from "./retry-schedule.ts";
+import { type AfterFailure, afterFailure } from "./retry-schedule.ts";
 
 /**
  * What follows when an entry is not handled: another attempt here after a delay, or a move by the broker, back to the group
@@ -41,7 +41,7 @@ export class Aftermath {
     else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
       entry.step = { kind: "retry-later", delayMs: next.delayMs };
     } else {
-      this.#again(entry, next.delayMs);
+      this.#again(entry, next);
       return;
     }
     this.move(entry);
@@ -85,7 +85,13 @@ export class Aftermath {
   }
 
   /** Another attempt here, after a delay. */
-  #again(entry: Entry, delayMs: number): void {
+  #again(entry: Entry, { kind, delayMs }: Extract<AfterFailure, { delayMs: number }>): void {
+    if (kind === "delayed" && entry.parkedKey !== undefined) {
+      // It has a place at the broker already, where it waits whoever has the lane then.
+      this.#journal.retried(entry, delayMs, "parked");
+      this.#flow.putBack(entry, delayMs);
+      return;
+    }
     if (this.#isOver(entry)) return;
     this.#journal.retried(entry, delayMs, "held");
     this.#flow.park(entry, delayMs);
@@ -95,7 +101,7 @@ export class Aftermath {
   #isOver(entry: Entry): boolean {
     const { phase, lane } = entry.lane;
     if (phase === "open" && !this.#flow.isStopped) return false;
-    if (phase === "open") lane.release(entry.record);
+    if (phase === "open" && entry.parkedKey === undefined) lane.release(entry.record);
     this.#flow.leave(entry, false);
     return true;
   }

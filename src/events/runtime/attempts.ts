@@ -43,7 +43,7 @@ export class Attempts implements EntryOwner {
       this.#aftermath.move(entry);
       return;
     }
-    const begun = entry.lane.lane.begin?.(record, entry.attempts);
+    const begun = entry.source.begin?.(record, entry.attempts);
     if (begun === undefined) this.#handle(entry, handling);
     else {
       begun.then(

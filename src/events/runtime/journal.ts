@@ -68,6 +68,14 @@ export class Journal {
     this.#emit({ ...this.#of("events.move.failed", entry), what, failures: entry.moveFailures, error });
   }
 
+  parked(lane: string, events: number, keys: number): void {
+    this.#emit({ type: "events.parked", group: this.#group, lane, events, keys });
+  }
+
+  parkingFailed(lane: string, what: "park" | "recall", failures: number, error: unknown): void {
+    this.#emit({ type: "events.parking.failed", group: this.#group, lane, what, failures, error });
+  }
+
   #of<T extends string>(type: T, entry: Entry) {
     return of(type, this.#group, entry.record, entry.handling?.contract.type);
   }

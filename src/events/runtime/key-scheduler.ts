@@ -1,6 +1,7 @@
 import type { Clock } from "../../platform/index.ts";
 import type { Entry, LaneState } from "./entry.ts";
 import { sliceEvery, sliceMs } from "./limits.ts";
+import type { ParkedLoad } from "./parked-load.ts";
 
 /**
  * Which entry is next: those of one key one after the other, different keys beside each other, never more at once than
@@ -22,7 +23,7 @@ export class KeyScheduler {
   #lastReady: Entry | undefined;
   readonly #held = new Set<Entry>();
   #running = 0;
-  #parked = 0;
+  readonly #load: ParkedLoad;
   #parkedKeys = 0;
   #isStopped = false;
   #isDispatching = false;
@@ -32,10 +33,14 @@ export class KeyScheduler {
     this.dispatch();
   };
 
-  /** @param start runs an entry; it calls `done`, `hold` or `detach` for it, at once or later, exactly once */
-  constructor(clock: Clock, places: number, start: (entry: Entry) => void) {
+  /**
+   * @param load where held entries and those behind them are counted
+   * @param start runs an entry; it calls `done`, `hold` or `detach` for it, at once or later, exactly once
+   */
+  constructor(clock: Clock, places: number, load: ParkedLoad, start: (entry: Entry) => void) {
     this.#clock = clock;
     this.#places = places;
+    this.#load = load;
     this.#start = start;
   }
 
@@ -43,13 +48,14 @@ export class KeyScheduler {
     return this.#running;
   }
 
-  /** Held entries and those behind them. */
-  get parked(): number {
-    return this.#parked;
-  }
-
+  /** Keys with a held entry from a lane. */
   get parkedKeys(): number {
     return this.#parkedKeys;
+  }
+
+  /** Those that have waited longest come first. May be taken meanwhile. */
+  held(): Iterable<Entry> {
+    return this.#held;
   }
 
   /** A lane has come. It shares its heads with the one of the same name that went before, while that still has handlers. */
@@ -76,7 +82,8 @@ export class KeyScheduler {
     head.last.follower = entry;
     head.last = entry;
     head.behind++;
-    if (head.state === "held") this.#countParked(head.lane, 1);
+    head.bytesBehind += entry.bytes;
+    if (head.state === "held") this.#load.add(head.lane, 1, entry.bytes);
   }
 
   /** Starts what can start. */
@@ -148,6 +155,29 @@ export class KeyScheduler {
     this.#ready(entry);
   }
 
+  /**
+   * Takes out a held entry and those behind it, which are all of its lane: a line that is held has nothing of a lane before.
+   * @returns them in their order
+   */
+  take(head: Entry): Entry[] {
+    this.#unpark(head);
+    this.#unblock(head);
+    const taken: Entry[] = [];
+    for (let entry: Entry | undefined = head; entry !== undefined; ) {
+      const next: Entry | undefined = entry.follower;
+      alone(entry);
+      entry.state = "over";
+      taken.push(entry);
+      entry = next;
+    }
+    const { key, lane } = head;
+    if (key !== undefined) {
+      lane.heads.delete(key);
+      this.#forget(lane);
+    }
+    return taken;
+  }
+
   /** Nothing starts any more. */
   stop(): void {
     this.#isStopped = true;
@@ -191,9 +221,7 @@ export class KeyScheduler {
     const kept: Entry[] = [];
     for (let entry: Entry | undefined = head; entry !== undefined; ) {
       const next: Entry | undefined = entry.follower;
-      entry.follower = undefined;
-      entry.behind = 0;
-      entry.last = entry;
+      alone(entry);
       (entry.lane !== lane || entry.state === "running" ? kept : out).push(entry);
       entry = next;
     }
@@ -205,6 +233,7 @@ export class KeyScheduler {
     for (const [index, entry] of kept.entries()) entry.follower = kept[index + 1];
     first.last = kept.at(-1) as Entry;
     first.behind = kept.length - 1;
+    first.bytesBehind = kept.reduce((sum, { bytes }) => sum + bytes, -first.bytes);
     heads.set(key, first);
     if (first !== head) this.#ready(first);
     else if (wasHeld) this.#retain(first);
@@ -222,9 +251,9 @@ export class KeyScheduler {
     }
     follower.last = entry.last;
     follower.behind = entry.behind - 1;
-    entry.follower = undefined;
-    entry.last = entry;
-    entry.behind = 0;
+    follower.bytesBehind = entry.bytesBehind - follower.bytes;
+    follower.parkedSinceMs = entry.parkedSinceMs;
+    alone(entry);
     heads.set(key, follower);
     this.#ready(follower);
   }
@@ -245,19 +274,14 @@ export class KeyScheduler {
 
   #retain(entry: Entry): void {
     this.#held.add(entry);
-    if (entry.key !== undefined) this.#parkedKeys++;
-    this.#countParked(entry.lane, 1 + entry.behind);
+    if (entry.key !== undefined && entry.parkedKey === undefined) this.#parkedKeys++;
+    this.#load.add(entry.lane, 1 + entry.behind, entry.bytes + entry.bytesBehind);
   }
 
   #unpark(entry: Entry): void {
     this.#held.delete(entry);
-    if (entry.key !== undefined) this.#parkedKeys--;
-    this.#countParked(entry.lane, -1 - entry.behind);
-  }
-
-  #countParked(lane: LaneState, count: number): void {
-    this.#parked += count;
-    lane.parked += count;
+    if (entry.key !== undefined && entry.parkedKey === undefined) this.#parkedKeys--;
+    this.#load.add(entry.lane, -1 - entry.behind, -entry.bytes - entry.bytesBehind);
   }
 
   /** The lane that an entry blocked goes on, unless another blocks it too. */
@@ -276,4 +300,12 @@ export class KeyScheduler {
     const { name } = lane.lane;
     if (lane.phase !== "open" && lane.heads.size === 0 && this.#lanes.get(name) === lane) this.#lanes.delete(name);
   }
+}
+
+/** In no line any more. */
+function alone(entry: Entry): void {
+  entry.follower = undefined;
+  entry.last = entry;
+  entry.behind = 0;
+  entry.bytesBehind = 0;
 }

@@ -17,6 +17,18 @@ export const resumeShare = 0.5;
 /** What parked records may hold of the buffer; the rest stays for keys that flow. */
 export const parkedShare = 0.5;
 
+/** A record is parked in memory for so long, in milliseconds; then it moves to the broker. */
+export const parkedMsMax = 600_000;
+/** Records of one write to the broker's parking place, and their bodies in bytes: about what a broker likes to get at once. */
+export const parkBatchRecordsMax = 256;
+export const parkBatchBytesMax = 1_048_576;
+/** Records of a key that come back from there together, once some have succeeded. */
+export const recallChunkMax = 64;
+/** Reads of the place at once. */
+export const recallReadsMax = 4;
+/** What came back may hold so much beside the buffer, as a share of it. */
+export const recalledShare = 0.125;
+
 /** Attempts in all. */
 export const maxAttempts = 8;
 /** Attempts right after the first. */

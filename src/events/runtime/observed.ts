@@ -30,8 +30,31 @@ export interface HandlingFailed extends OfEvent {
 export interface EventRetried extends OfEvent {
   readonly type: "events.retried";
   readonly delayMs: number;
-  /** `held`: here, unacknowledged, later ones of its key behind it. `moved`: by the broker, the others go on. */
-  readonly how: "held" | "moved";
+  /**
+   * `held`: here, unacknowledged, later ones of its key behind it. `parked`: so at the broker. `moved`: by the broker, the
+   * others go on.
+   */
+  readonly how: "held" | "parked" | "moved";
+}
+
+/** Events whose keys wait for another attempt have moved from memory to the group's parking place at the broker. */
+export interface EventsParked {
+  readonly type: "events.parked";
+  readonly group: string;
+  /** Where they came from: `orders/3`. */
+  readonly lane: string;
+  readonly events: number;
+  readonly keys: number;
+}
+
+/** The parking place did not take or give events; it is asked again. */
+export interface ParkingFailed {
+  readonly type: "events.parking.failed";
+  readonly group: string;
+  readonly lane: string;
+  readonly what: "park" | "recall";
+  readonly failures: number;
+  readonly error: unknown;
 }
 
 export interface EventDeadLettered extends OfEvent {
@@ -83,5 +106,7 @@ export type EventsEvent =
   | EventIgnored
   | EventHandlerAbandoned
   | EventMoveFailed
+  | EventsParked
+  | ParkingFailed
   | SubscriptionFailed
   | EventsPublished;

@@ -247,7 +247,7 @@ test("files that cannot be used are refused with what to do", async t => {
   newer.exec("CREATE TABLE trunkline_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT");
   newer.exec("INSERT INTO trunkline_schema VALUES ('events', 9)");
   newer.close();
-  await refused(join(path, "newer.db"), /newer\.db have version 9, this package knows up to 1: update it/);
+  await refused(join(path, "newer.db"), /newer\.db have version 9, this package knows up to 2: update it/);
   writeFileSync(join(path, "file"), "");
   await refused(join(path, "file", "events.db"), /ENOTDIR|EEXIST/);
   if (process.getuid?.() !== 0) {
