@@ -1,7 +1,7 @@
 /**
- * Programs written from the guide, with pika and kafka-python, beside the shop: `run.ts [rabbitmq] [kafka]`. What they
+ * Programs written from the guide, with pika and kafka-python, beside the shop: `run.ts [rabbitmq] [kafka] [requests]`. What they
  * publish arrives in all services, what the shop publishes is what they expect, and a consumer in a group or on a queue of
- * the shop shares its events.
+ * the shop shares its events. `requests` is RPC over queues in both roles, without the shop.
  */
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -9,9 +9,10 @@ import { startKafka, startRabbitmq } from "../../test/servers/index.ts";
 import { Children } from "../grpc/children.ts";
 import { Guest } from "./guest.ts";
 import { guideProgram, providePython, pythonEnvironment } from "./python.ts";
+import { requests } from "./requests.ts";
 import { Shop, until } from "./shop.ts";
 
-const brokers = { rabbitmq, kafka } as const;
+const brokers = { rabbitmq, kafka, requests: (children: Children) => requests(children, check) } as const;
 type BrokerName = keyof typeof brokers;
 
 let passed = 0;

@@ -14,6 +14,8 @@ export interface EventContract {
   readonly type: string;
   /** Version of its schema; 0 where the contract is silent. */
   readonly version: number;
+  /** The field that keeps events in order, for example `order.id`; `undefined` where the contract names none. */
+  readonly keyPath: string | undefined;
   /** What keeps events in order: the value of the key field; `undefined` where it is empty or the contract names none. */
   readonly keyOf: (event: object) => string | undefined;
   readonly binary: BinaryCodec<Message>;
@@ -66,6 +68,7 @@ function compile(desc: DescMessage): EventContract {
     topic,
     type,
     version,
+    keyPath: key === "" ? undefined : key,
     keyOf: key === "" ? () => undefined : keyReader(desc, key),
     binary: binaryCodec(desc),
     json: jsonCodec(desc, { dialect: eventDialect, unknownFields: "ignore", registry: registryOf(desc.file) }),

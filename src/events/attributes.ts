@@ -26,6 +26,9 @@ export function isReservedHeader(name: string): boolean {
   );
 }
 
+/** What a reply says of an error (`requests/reply-error.ts`): nobody else may say it, and it arrives among the headers. */
+const errorPrefix = "trunkline-error-";
+
 const reserved = new Set([contentTypeName, "traceparent", "tracestate", "baggage"]);
 
 /** The headers of a record, without the body's content type where the broker has a property for it. */
@@ -109,7 +112,7 @@ const meaningsMax = 256;
 function meaningOf(name: string): Meaning {
   const lower = name.toLowerCase();
   const attribute = /^(?:ce_|cloudevents[_:])(.+)$/.exec(lower)?.[1];
-  const isKnown = attribute !== undefined || isReservedHeader(lower);
+  const isKnown = attribute !== undefined || (isReservedHeader(lower) && !lower.startsWith(errorPrefix));
   const meaning = { as: attribute === undefined ? lower : `ce:${attribute}`, isKnown };
   if (meanings.size < meaningsMax && name.length <= 64) meanings.set(name, meaning);
   return meaning;

@@ -1,4 +1,5 @@
-import type { DescFile, DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescFile, DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { EventContract } from "../contract/index.ts";
 import type { Observer, Platform, Priority } from "../platform/index.ts";
 import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter.ts";
 import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
@@ -22,6 +23,22 @@ export interface Broker extends AsyncDisposable {
     events: Iterable<MessageInitShape<D>> | AsyncIterable<MessageInitShape<D>>,
     options?: Omit<PublishOptions, "id" | "key">,
   ): Promise<readonly Published[]>;
+  /**
+   * Publishes a request and waits for its reply, which a handler made by `onRequest` sends, or any other program. It travels
+   * like an event, but no further than its deadline: handlers do not get it afterwards, and it is no dead letter then.
+   *
+   * @throws RpcError with the code that the handler threw; `deadline_exceeded` when there was no reply in time, `unavailable`
+   * when nobody is there to get the request or the broker is closed, `cancelled` by the signal, `resource_exhausted` when too
+   * many requests wait, `internal` for a reply that cannot be read. Except for `resource_exhausted` and `unavailable` because
+   * nobody is there, it may have been handled all the same.
+   * PublishError or ContractError for a message that no broker would take
+   */
+  request<Q extends DescMessage, A extends DescMessage>(
+    schema: Q,
+    reply: A,
+    request: MessageInitShape<Q>,
+    options?: RequestOptions,
+  ): Promise<MessageShape<A>>;
   /** What `publish` would send, without sending it: for outboxes. The trace and priority are those of the current work. */
   encode<D extends DescMessage>(
     schema: D,
@@ -42,10 +59,34 @@ export interface Broker extends AsyncDisposable {
   groups(): Promise<readonly GroupStatus[]>;
   /** Reads topics without belonging to a group. */
   tail(topics: readonly string[], options?: TailOptions): AsyncIterable<StoredRecord>;
+  /** What it is for at the moment: for documents and tools. */
+  describe(): BrokerDescription;
   /** For a server's readiness checks. */
   status(): { readonly isReady: boolean; readonly detail: string };
   /** Drains all subscriptions, flushes publishes, closes. */
   close(options?: DrainOptions): Promise<void>;
+}
+
+/** What a connection to a broker is for. */
+export interface BrokerDescription {
+  /** `memory`, `sqlite`, `rabbitmq`, `kafka`. */
+  readonly name: string;
+  /** CloudEvents `source` of what is published. */
+  readonly source: string;
+  /** How bodies are written. */
+  readonly contentType: NonNullable<BrokerOptions["contentType"]>;
+  /** Those that have not ended. */
+  readonly subscriptions: readonly SubscriptionDescription[];
+}
+
+export interface SubscriptionDescription {
+  readonly group: string;
+  /** That have a handler. */
+  readonly events: readonly EventContract[];
+  readonly order: Order;
+  readonly onFailure: OnFailure;
+  /** Only on RabbitMQ. */
+  readonly queue: string | undefined;
 }
 
 export interface BrokerOptions {
@@ -63,6 +104,38 @@ export interface BrokerOptions {
   readonly platform?: Platform | undefined;
   /** Topics that are missing are made. @default true, except on Kafka */
   readonly createTopics?: boolean | undefined;
+  /** Requests that wait for their replies at once; one more is refused. @default 10,000 */
+  readonly pendingRequestsMax?: number | undefined;
+  /**
+   * Allows addresses to reply to beside those that Trunkline makes (and server-named queues on RabbitMQ): for requesters in
+   * other languages that choose a name. Whoever can publish a request chooses what is asked for here, so it must never allow
+   * the name of a queue or topic that means something else.
+   */
+  readonly isReplyAddress?: ((address: string) => boolean) | undefined;
+  /** Only for Kafka. */
+  readonly kafka?: KafkaBrokerOptions | undefined;
+}
+
+export interface KafkaBrokerOptions {
+  /** For a URL with `sasl=oauthbearer`. */
+  readonly oauth?: KafkaOauthOptions | undefined;
+}
+
+/** SASL OAUTHBEARER (RFC 7628). */
+export interface KafkaOauthOptions {
+  /**
+   * The bearer token, or what makes one: called before the first connection, and again when four fifths of a token's time
+   * are over; connections that are open authenticate anew with it. It has 10 s.
+   */
+  readonly token: string | (() => OauthToken | Promise<OauthToken>);
+  /** SASL extensions, as some services want them beside the token: `{ logicalCluster: "lkc-1" }`. */
+  readonly extensions?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface OauthToken {
+  readonly token: string;
+  /** Milliseconds since 1970-01-01 UTC. */
+  readonly expiresAtMs: number;
 }
 
 /** When gathered publishes leave: at whichever limit comes first. */
@@ -92,6 +165,18 @@ export interface PublishOptions {
   /** @default that of the work in which it is published */
   readonly priority?: Priority | undefined;
   /** Gives up waiting; the event may have been published all the same. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RequestOptions {
+  /** Time for everything, in milliseconds, up to an hour; never more than is left of the work in which it is asked. @default 30,000 */
+  readonly timeoutMs?: number | undefined;
+  /** @default the contract's key field */
+  readonly key?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** @default that of the work in which it is asked */
+  readonly priority?: Priority | undefined;
+  /** Gives up waiting; the request may be handled all the same. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -195,6 +280,8 @@ export interface SubscriptionStats {
   readonly failedAttempts: number;
   readonly retried: number;
   readonly deadLettered: number;
+  /** Requests that nobody waited for any more. */
+  readonly expiredRequests: number;
   readonly running: number;
   /** Received and not begun. */
   readonly waiting: number;

@@ -1,15 +1,18 @@
-import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { compileEvent, type Validate, validation } from "../contract/index.ts";
 import { type Observer, outsideContext, type Platform, silentObserver, systemPlatform } from "../platform/index.ts";
 import type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   HeldLetter,
   Published,
   PublishOptions,
+  RequestOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   TailOptions,
 } from "./broker.ts";
 import type { DeadLetterFilter } from "./dead-letter.ts";
@@ -23,6 +26,7 @@ import { LetterInHand } from "./held-letter.ts";
 import { PublishAll } from "./publish-all.ts";
 import { Publisher } from "./publisher.ts";
 import type { EventRecord, StoredRecord } from "./record.ts";
+import { Requester, Responder } from "./requests/index.ts";
 import { EventCatalog } from "./runtime/catalog.ts";
 import { Consumer } from "./runtime/consumer.ts";
 import { type Handling, handlingOf } from "./runtime/handling.ts";
@@ -51,8 +55,12 @@ class DrivenBroker implements Broker {
   readonly #writer: EventWriter;
   readonly #publisher: Publisher;
   readonly #topics: TopicGate;
+  readonly #requester: Requester;
+  /** `undefined`: there is no way back to those who ask. */
+  readonly #responder: Responder | undefined;
   readonly #source: string;
-  readonly #subscriptions = new Set<RunningSubscription>();
+  readonly #contentType: BrokerDescription["contentType"];
+  readonly #subscriptions = new Map<RunningSubscription, SubscriptionDescription>();
   /** Why a subscription has ended that nobody had asked to. */
   #failure: { readonly group: string; readonly error: Error } | undefined;
   #closing: Promise<void> | undefined;
@@ -64,17 +72,24 @@ class DrivenBroker implements Broker {
     this.#platform = options.platform ?? systemPlatform;
     this.#observer = options.observer ?? silentObserver;
     this.#source = options.source ?? "/trunkline";
+    this.#contentType = contentTypeOf(options);
     this.#publisher = new Publisher(driver, this.#platform, this.#observer, options.gather);
     this.#topics = new TopicGate(driver, this.#publisher);
     const { bodyBytesMax, delay } = driver.capabilities;
     this.#writer = new EventWriter(this.#platform, new EventIds(this.#platform), {
       source: this.#source,
-      contentType: contentTypeOf(options),
+      contentType: this.#contentType,
       bodyBytesMax,
       canDelay: delay !== "none",
       brokerName: driver.name,
     });
     for (const file of options.contracts ?? []) this.#catalog.learn(file);
+    const shared = { writer: this.#writer, platform: this.#platform, observer: this.#observer };
+    const asking = { driver, publisher: this.#publisher, topics: this.#topics, pendingMax: options.pendingRequestsMax };
+    this.#requester = new Requester({ ...shared, ...asking });
+    const { isReplyAddress } = options;
+    this.#responder =
+      driver.replies && new Responder({ ...shared, port: driver.replies, isReplyAddress, brokerName: driver.name });
   }
 
   publish<D extends DescMessage>(schema: D, event: MessageInitShape<D>, options?: PublishOptions): Promise<Published> {
@@ -107,6 +122,16 @@ class DrivenBroker implements Broker {
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
   }
 
+  request<Q extends DescMessage, A extends DescMessage>(
+    schema: Q,
+    reply: A,
+    request: MessageInitShape<Q>,
+    options: RequestOptions = {},
+  ): Promise<MessageShape<A>> {
+    this.#catalog.learn(schema.file);
+    return this.#requester.request(schema, reply, request, options);
+  }
+
   encode<D extends DescMessage>(
     schema: D,
     event: MessageInitShape<D>,
@@ -123,11 +148,12 @@ class DrivenBroker implements Broker {
   async subscribe(options: SubscribeOptions, ...handlers: readonly EventHandler[]): Promise<Subscription> {
     this.#refuseClosed();
     const checked = checkSubscription(options, handlers, this.#driver);
+    this.#refuseReplies(options.group, handlers);
     for (const { event } of handlers) this.#catalog.learn(event.desc.file);
     const handlings = await this.#handlings(handlers, options);
     const { demand } = checked;
     await this.#driver.prepare(demand.topics);
-    const recordsMax = Math.max(bufferedRecordsMax, demand.concurrency * 2);
+    const recordsMax = Math.max(bufferedRecordsMax, demand.eventsAtOnce * 2);
     let running: RunningSubscription | undefined;
     let failure: Error | undefined;
     const consumer = new Consumer(
@@ -162,7 +188,13 @@ class DrivenBroker implements Broker {
     running = new RunningSubscription(demand.group, consumer, driverHalf, this.#observer, ended =>
       this.#subscriptions.delete(ended),
     );
-    this.#subscriptions.add(running);
+    this.#subscriptions.set(running, {
+      group: demand.group,
+      events: handlers.map(({ event }) => event),
+      order: demand.order,
+      onFailure: checked.onFailure,
+      queue: this.name === "rabbitmq" ? (options.rabbitmq?.queue ?? demand.group) : undefined,
+    });
     outsideContext(() => consumer.attach(driverHalf));
     if (failure !== undefined) this.#failed(running, failure);
     if (this.#closing !== undefined) {
@@ -181,9 +213,17 @@ class DrivenBroker implements Broker {
       const { topic, type, desc } = handler.event;
       const validate: Validate | undefined = await validation(desc);
       const types = topics.get(topic) ?? new Map<string, Handling>();
-      topics.set(topic, types.set(type, handlingOf(handler, validate, middleware)));
+      topics.set(topic, types.set(type, handlingOf(handler, validate, middleware, this.#responder)));
     }
     return topics;
+  }
+
+  #refuseReplies(group: string, handlers: readonly EventHandler[]): void {
+    const asked = this.#responder === undefined ? handlers.find(({ reply }) => reply !== undefined) : undefined;
+    if (asked === undefined) return;
+    throw new BrokerError(
+      `subscribe (group ${group}): ${asked.event.type} is to be replied to, and ${this.name} has no way back for replies`,
+    );
   }
 
   #failed(subscription: RunningSubscription, error: Error): void {
@@ -216,6 +256,15 @@ class DrivenBroker implements Broker {
     }
   }
 
+  describe(): BrokerDescription {
+    return {
+      name: this.name,
+      source: this.#source,
+      contentType: this.#contentType,
+      subscriptions: [...this.#subscriptions.values()],
+    };
+  }
+
   status(): { readonly isReady: boolean; readonly detail: string } {
     if (this.#closing !== undefined) return { isReady: false, detail: `${this.name}: closed` };
     if (this.#failure !== undefined) {
@@ -235,7 +284,9 @@ class DrivenBroker implements Broker {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    const drained = await Promise.allSettled([...this.#subscriptions].map(one => one.drain({ timeoutMs })));
+    const drained = await Promise.allSettled([...this.#subscriptions.keys()].map(one => one.drain({ timeoutMs })));
+    // Handlers that have asked somebody got their replies while they drained; nobody else is waited for.
+    this.#requester.close();
     await this.#flush(timeoutMs);
     this.#publisher.close();
     await this.#driver.close();

@@ -30,6 +30,8 @@ export interface BrokerDriver extends AsyncDisposable {
    * @throws BrokerError for a demand that the broker cannot meet, before anything is consumed
    */
   subscribe(demand: SubscriptionDemand, sink: RecordSink): Promise<DriverSubscription>;
+  /** The way back for replies to requests; `undefined` where there is none, and `request` and `onRequest` are refused then. */
+  readonly replies?: ReplyPort | undefined;
   /** The dead letters of all groups. */
   readonly deadLetters: DeadLetterStore;
   /** The groups that the broker knows, with what waits for each. */
@@ -66,6 +68,8 @@ export interface BrokerCapabilities {
   /** Whether new groups can read what was published before them. */
   readonly replay: boolean;
   readonly transactions: boolean;
+  /** Whether there is a way back for replies (`BrokerDriver.replies`). @default false */
+  readonly requests?: boolean | undefined;
   /** The strictest order that subscriptions can have unless their options say otherwise. */
   readonly order: "key" | "partition" | "none";
   /** Whether parked keys move to the broker when they are too much for memory (`Lane.parking`). @default false */
@@ -79,6 +83,28 @@ export interface PublishFailure {
   /** `false`: the same record will be refused again. */
   readonly isRetryable: boolean;
   readonly error: Error;
+  /** Nobody is there to get it. A request fails at once then: it does not wait for somebody to come. @default false */
+  readonly isUnroutable?: boolean | undefined;
+}
+
+/**
+ * Replies on a broker: what an exclusive queue is to RabbitMQ and a topic of one's own to a log. Replies are not durable
+ * beyond the process that waits for them, and belong to no group.
+ */
+export interface ReplyPort {
+  /**
+   * Makes the address of this connection; called once, or again after it has failed. What is sent there from now on comes to
+   * `receive`, outside of any context, also after a reconnect, until the driver closes. What comes twice is the receiver's affair.
+   * @throws BrokerError that says what is missing
+   */
+  open(receive: (record: StoredRecord) => void): Promise<string>;
+  /** Whether it is an address for replies and can be nothing else: no topic or queue of events is ever one. */
+  accepts(address: string): boolean;
+  /**
+   * Sends one reply; its topic is the address. Never makes what is not there.
+   * @returns why it is not there for the one who waits; `isRetryable` where that one may come back
+   */
+  send(reply: EventRecord): Promise<PublishFailure | undefined>;
 }
 
 export type Order = "key" | "partition" | "none";
@@ -89,8 +115,12 @@ export interface SubscriptionDemand {
   /** Types that have handlers; RabbitMQ binds its queue with them unless told otherwise. */
   readonly types: readonly string[];
   readonly order: Order;
-  /** Handlers that run at once at most; a driver with prefetch takes at least as many. */
+  /** Handlers that run at once at most. */
   readonly concurrency: number;
+  /** Events of the largest batch that a handler asks for; 1 without batch handlers. */
+  readonly largestBatch: number;
+  /** Events that handlers have at once: `concurrency` without batch handlers. A driver with prefetch takes at least as many. */
+  readonly eventsAtOnce: number;
   /** Where a new group begins. */
   readonly from: "beginning" | "now";
   /** Options that only one broker understands, by its name. */

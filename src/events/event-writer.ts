@@ -22,6 +22,8 @@ export interface WriterOptions {
 
 /** Turns messages into records: encodes the body, and says all that the message does not say itself. */
 export class EventWriter {
+  /** Largest body that the broker takes, in bytes. */
+  readonly bodyBytesMax: number;
   readonly #platform: Platform;
   readonly #ids: EventIds;
   readonly #options: WriterOptions;
@@ -33,6 +35,7 @@ export class EventWriter {
     this.#platform = platform;
     this.#ids = ids;
     this.#options = options;
+    this.bodyBytesMax = options.bodyBytesMax;
   }
 
   /**
@@ -49,7 +52,7 @@ export class EventWriter {
     const { contentType, source, bodyBytesMax, brokerName } = this.#options;
     // The event belongs to the trace of the work that causes it and matters as much, but does not share its deadline.
     const work = contextValue(currentWork);
-    const body = this.#encode(contract, message);
+    const body = this.encodeBody(contract, message);
     if (body.length > bodyBytesMax) {
       throw new PublishError(
         `${contract.type} on ${contract.topic}: the body has ${body.length} bytes; ${brokerName} takes ${bodyBytesMax}`,
@@ -81,7 +84,14 @@ export class EventWriter {
     };
   }
 
-  #encode(contract: EventContract, message: object): Uint8Array {
+  /** What every reply says of itself. */
+  replyAttributes(): Pick<EventRecord, "id" | "source" | "timeMs" | "contentType"> {
+    const { source, contentType } = this.#options;
+    return { id: this.#ids.next(), source, timeMs: this.#platform.clock.wall(), contentType };
+  }
+
+  /** @throws CodecError for a value that its field cannot hold */
+  encodeBody(contract: Pick<EventContract, "binary" | "json">, message: object): Uint8Array {
     if (this.#options.contentType === "application/json") return this.#textBytes(contract.json.encode(message));
     const scratch = this.#scratch;
     scratch.position = 0;

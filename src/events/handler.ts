@@ -1,7 +1,9 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { compileEvent, type EventContract } from "../contract/index.ts";
 import type { Work } from "../platform/index.ts";
+import type { BatchHandling } from "./batch.ts";
 import type { StoredRecord } from "./record.ts";
+import type { ReplyContract } from "./requests/reply-contract.ts";
 
 /** What a handler sees of an event beside its message. */
 export interface Delivery extends Work {
@@ -29,10 +31,14 @@ export interface Delivery extends Work {
 /** Handles one event. Returning settles it, throwing fails it; `Discard` and `RetryLater` say more. */
 export type Handle<T> = (event: T, delivery: Delivery) => unknown;
 
-/** Made by {@link on}. */
+/** Made by {@link on}, `onBatch` and `onRequest`. */
 export interface EventHandler {
   readonly event: EventContract;
+  /** One event alone; of a batch handler too. */
   readonly handle: Handle<never>;
+  /** What it replies with; only of those made by `onRequest`. */
+  readonly reply?: ReplyContract | undefined;
+  readonly batch?: BatchHandling | undefined;
 }
 
 /**

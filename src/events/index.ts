@@ -5,21 +5,37 @@
  * Start at `broker.ts`, what a user sees, and `driver.ts`, the port that each broker implements. Between them lie `runtime/`,
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
+
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
+export {
+  type Batch,
+  type BatchHandling,
+  type BatchLimits,
+  type BatchOptions,
+  type HandleBatch,
+  onBatch,
+} from "./batch.ts";
 export type {
   Broker,
+  BrokerDescription,
   BrokerOptions,
   DrainOptions,
   GatherOptions,
   HeldLetter,
+  KafkaBrokerOptions,
+  KafkaOauthOptions,
   KafkaSubscribeOptions,
   Middleware,
+  OauthToken,
   OnFailure,
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestOptions,
   RetryScheduleOptions,
   SubscribeOptions,
   Subscription,
+  SubscriptionDescription,
   SubscriptionStats,
   TailOptions,
 } from "./broker.ts";
@@ -39,6 +55,7 @@ export type {
   Order,
   PublishFailure,
   RecordSink,
+  ReplyPort,
   SubscriptionDemand,
 } from "./driver.ts";
 export { BrokerError, Discard, PublishError, RetryLater } from "./errors.ts";
@@ -73,7 +90,11 @@ export {
   type TimeoutEvent,
 } from "./process-manager/index.ts";
 export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
+  EventBatchAbandoned,
+  EventBatchFailed,
+  EventBatchHandled,
   EventDeadLettered,
   EventHandled,
   EventHandlerAbandoned,
@@ -83,5 +104,10 @@ export type {
   EventsEvent,
   EventsPublished,
   HandlingFailed,
+  ReplyDropped,
+  ReplyUnsent,
+  RequestEnded,
+  RequestExpired,
+  RequestReplied,
   SubscriptionFailed,
 } from "./runtime/observed.ts";

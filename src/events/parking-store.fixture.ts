@@ -195,6 +195,18 @@ export class FaultyStore implements LogStore {
     return this.#store.status();
   }
 
+  openReplies(...args: Parameters<LogStore["openReplies"]>): ReturnType<LogStore["openReplies"]> {
+    return this.#store.openReplies(...args);
+  }
+
+  closeReplies(...args: Parameters<LogStore["closeReplies"]>): ReturnType<LogStore["closeReplies"]> {
+    return this.#store.closeReplies(...args);
+  }
+
+  appendReply(...args: Parameters<LogStore["appendReply"]>): ReturnType<LogStore["appendReply"]> {
+    return this.#store.appendReply(...args);
+  }
+
   close(): Promise<void> {
     return this.#store.close();
   }

@@ -271,7 +271,7 @@ export class Publisher {
         continue;
       }
       refused++;
-      if (failure.isRetryable && !pending.isGivenUp && !this.#isClosed && pending.attempts < publishAttemptsMax) {
+      if (!this.#isClosed && isWorthAnother(pending, failure)) {
         repeated ??= [];
         repeated.push(pending);
       } else this.#answered(pending, publishError(pending.record, failure));
@@ -363,6 +363,12 @@ export class Publisher {
       for (const wake of waiters) wake();
     }
   }
+}
+
+function isWorthAnother(pending: PendingRecord, { isRetryable, isUnroutable }: PublishFailure): boolean {
+  if (!isRetryable || pending.isGivenUp || pending.attempts >= publishAttemptsMax) return false;
+  // Whoever asks would rather know at once that nobody is there.
+  return isUnroutable !== true || pending.record.replyTo === undefined;
 }
 
 function publishError({ topic, type }: EventRecord, { error, isRetryable }: PublishFailure): PublishError {

@@ -95,6 +95,7 @@ export {
   type TlsClientOptions,
   type TlsServerOptions,
 } from "../platform/index.ts";
+export type { ServerAsyncApiOptions } from "./asyncapi-route.ts";
 export type { ReadinessCheck } from "./health-routes.ts";
 export { createServer, type ServerOptions } from "./server.ts";
 export type { Server } from "./worker-server.ts";

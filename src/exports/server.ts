@@ -22,6 +22,7 @@ import {
   type TlsServerOptions,
 } from "../platform/index.ts";
 import type { ListenerLimits } from "../wire/index.ts";
+import { asyncApiRoute, type ServerAsyncApiOptions } from "./asyncapi-route.ts";
 import { healthRoutes, type ReadinessCheck } from "./health-routes.ts";
 import { type Server, serverInWorkers } from "./worker-server.ts";
 
@@ -68,6 +69,11 @@ export interface ServerOptions {
   readonly unknownFields?: "ignore" | "reject" | undefined;
   /** What `/openapi.json` and `/docs` say beside the routes; `false`: they are not served. */
   readonly openapi?: OpenApiOptions | false | undefined;
+  /**
+   * The events of this service, for `/asyncapi.json`: the broker whose subscriptions are shown, and what is published.
+   * @default it is not served
+   */
+  readonly asyncapi?: ServerAsyncApiOptions | false | undefined;
   readonly observer?: Observer | undefined;
   readonly platform?: Platform | undefined;
 }
@@ -81,7 +87,8 @@ export interface ServerOptions {
  * await server.listen({ port: 8080 });
  * ```
  * @throws TypeError for a service given twice, or one that demands known callers where nobody finds out who they are;
- * TypeError, RangeError for wrong limits; ContractError for routes that conflict
+ * TypeError, RangeError for wrong limits; ContractError for routes that conflict, and for published messages that are no events;
+ * BrokerError for brokers of `asyncapi` that mean nothing
  */
 export function createServer(options: ServerOptions): Server {
   const services = options.services.map(({ service }) => service.desc);
@@ -96,6 +103,7 @@ export function createServer(options: ServerOptions): Server {
     const additions = idempotencyAdditions(options.interceptors ?? []);
     http.push(openApiHandler(routes, documented(options.openapi ?? {}, options), additions));
   }
+  if (options.asyncapi) http.push(asyncApiRoute(options.asyncapi));
   http.push(options.fetch === undefined ? notFoundHandler : fetchHandler(options.fetch, options.limits));
   const server = new RpcServer({
     ...options,

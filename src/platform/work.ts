@@ -19,6 +19,8 @@ export interface Work {
   readonly attempt: number;
   /** Where it belongs in a trace; `undefined` where nobody traces. */
   readonly trace: TraceContext | undefined;
+  /** Of work that is done for several others at once, such as a batch of events: theirs, since it has no one parent. */
+  readonly links?: readonly TraceContext[] | undefined;
 }
 
 /** The piece of work that is running. */

@@ -14,6 +14,7 @@ import { driverContext, eventRecord, member } from "../../src/events/log/recordi
 import { systemPlatform } from "../../src/platform/index.ts";
 import { type Kafka, skipWithoutOwn, startKafka, uniqueName } from "../servers/index.ts";
 import { closeProxies, connectKillable, cutConnections } from "./kafka-harness.ts";
+import { TokenIssuer } from "./token-issuer.ts";
 
 const waitMs = 60_000;
 const pause = (ms: number) => new Promise<void>(resolve => systemPlatform.clock.after(ms, resolve, true));
@@ -29,9 +30,11 @@ async function eventually(isThere: () => boolean | Promise<boolean>, what: strin
 describe("Kafka", { skip: skipWithoutOwn("kafka") }, () => {
   let kafka: Kafka;
   let folder: string;
+  let issuer: TokenIssuer;
   before(async () => {
-    kafka = await startKafka();
     folder = mkdtempSync(join(tmpdir(), "trunkline-kafka-"));
+    issuer = new TokenIssuer(folder, 5_000);
+    kafka = await startKafka(issuer.kafka);
     writeFileSync(join(folder, "ca.pem"), kafka.ca);
   });
   after(async () => {
@@ -214,6 +217,53 @@ describe("Kafka", { skip: skipWithoutOwn("kafka") }, () => {
     assert.match(await refusal(kafka.tlsUrl.replace(/\?.*/, "").replace(/\/\/.*@/, "//")), /wants TLS; add tls=true/);
     assert.match(await refusal(`${kafka.url}?tls=true`), /remove tls=true/);
     assert.match(await refusal("kafka://127.0.0.1:1"), /127\.0\.0\.1:1: connection refused/);
+  });
+
+  test("bearer tokens work, open connections renew their sessions with new ones, and a refusal is explained", async t => {
+    const url = withCa(kafka.tlsUrl.replace(/\/\/.*@/, "//").replace("scram-sha-256", "oauthbearer"));
+    let issued = 0;
+    const token = () => {
+      issued++;
+      return issuer.issue("trunkline", 3_000);
+    };
+    const broker = await connectBroker(url, { createTopics: true, kafka: { oauth: { token } } });
+    const { PlacedSchema } = ledger(uniqueName("orders"));
+    const numbers: number[] = [];
+    await broker.subscribe(
+      { group: uniqueName("billing") },
+      on(PlacedSchema, ({ number }) => numbers.push(number)),
+    );
+    // More than four lifetimes of a token, with something on its way all the time.
+    const untilMs = systemPlatform.clock.now() + 13_000;
+    let count = 0;
+    while (systemPlatform.clock.now() < untilMs) {
+      await broker.publish(PlacedSchema, { account: `a${count % 5}`, number: count });
+      count++;
+      assert.equal(broker.status().detail, "kafka: connected");
+      if (count % 20 === 0) await pause(10);
+    }
+    await eventually(() => numbers.length >= count, "all events");
+    assert.equal(numbers.length, count);
+    assert.ok(issued >= 4 && issued <= 12, `${issued} tokens were asked for`);
+    t.diagnostic(`${issued} tokens, ${count} events`);
+    await broker.close();
+    const refusal = (change: Readonly<Record<string, unknown>>) => {
+      const { token: bad } = issuer.issue("trunkline", 60_000, change);
+      return connectBroker(url, { kafka: { oauth: { token: bad } } }).then(
+        () => assert.fail("connected"),
+        (error: Error) => {
+          for (let one: unknown = error; one instanceof Error; one = one.cause) {
+            assert.ok(!`${one.message}${one.stack}`.includes(bad), "a token stands in an error");
+          }
+          return error.message;
+        },
+      );
+    };
+    assert.match(await refusal({ aud: "other" }), /authentication failed: the broker refused the token: invalid_token/);
+    assert.match(await refusal({ exp: 1_000_000_000 }), /refused the token.*check issuer, audience, scope and expiry/);
+    const limited = issuer.issue("limited", 60_000).token;
+    await using other = await connectBroker(url, { kafka: { oauth: { token: limited } } });
+    await assert.rejects(other.publish(PlacedSchema, { account: "a", number: 1 }), /may not use topic/);
   });
 
   test("a user without rights is told which right is missing", async () => {

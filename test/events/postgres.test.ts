@@ -118,6 +118,34 @@ describe("PostgreSQL", { skip }, () => {
     await close();
   });
 
+  test("an inbox handles a batch in one transaction, each event of it once", async () => {
+    const { connect, close } = await freshDatabase();
+    const pool = connect();
+    await pool.query("CREATE TABLE effects (name text)");
+    const once = await inbox({ database: pool, group: "g" });
+    const run = (ids: readonly string[], failure?: Error) =>
+      once.runBatch(
+        ids.map(id => ({ id, source: "/tests" })),
+        async (tx, fresh) => {
+          await tx.query("INSERT INTO effects SELECT unnest($1::text[])", [fresh.map(index => ids[index])]);
+          if (failure !== undefined) throw failure;
+          return fresh;
+        },
+      );
+    await assert.rejects(run(["a", "b"], new Error("broken")), /broken/);
+    assert.deepEqual(await run(["c", "a", "c"]), [0, 1]);
+    assert.equal(await run(["a", "c"]), undefined);
+    assert.equal(await run([]), undefined);
+    // The same events in several orders at the same time: nobody waits in a circle.
+    const ids = Array.from({ length: 200 }, (_, index) => `id-${index}`);
+    const together = await Promise.all([run(ids), run(ids.toReversed()), run(ids), run(ids.toReversed())]);
+    assert.equal(together.filter(result => result !== undefined).length, 1);
+    const { rows } = await pool.query("SELECT name, count(*)::int AS times FROM effects GROUP BY name");
+    assert.equal(rows.length, 202);
+    assert.ok(rows.every(({ times }) => times === 1));
+    await close();
+  });
+
   test("of two deliveries at the same time, the second runs when the first is rolled back", async () => {
     const { connect, close } = await freshDatabase();
     const pool = connect();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { RabbitmqEvent } from "../../src/events/brokers/rabbitmq/index.ts";
-import { BrokerError } from "../../src/events/index.ts";
+import { BrokerError, type DeadLetter } from "../../src/events/index.ts";
 import { sharedRabbitmq, skipWithout, uniqueName } from "../servers/index.ts";
 import { connect, demand, event, foreign, letters, publish } from "./rabbitmq-driver.ts";
 import { RecordingSink } from "./recording-sink.ts";
@@ -235,6 +235,46 @@ describe("RabbitMQ", { skip: skipWithout("rabbitmq") }, () => {
     );
     await assert.rejects(driver.deadLetters.discard(dead[1] ?? assert.fail()), /is not there any more/);
     assert.equal(other.bodies.length, 3);
+  });
+
+  it("dead letters mixed by looking at them: their order stays, whoever looks, corrects and replays some", async () => {
+    await using broker = await connect(url);
+    const { driver } = broker;
+    const topic = uniqueName("orders");
+    const sink = new RecordingSink();
+    const subscription = await driver.subscribe(demand(topic, topic), sink);
+    await using _ = closing(subscription);
+    const numbers = Array.from({ length: 60 }, (_, index) => String(index));
+    await publish(
+      driver,
+      numbers.map(body => event(topic, "order.created", body)),
+    );
+    await sink.until(() => sink.bodies.length === numbers.length, "the events");
+    const details = {
+      attempts: 1,
+      firstFailedAtMs: undefined,
+      exception: undefined,
+      consumer: "c",
+      contract: undefined,
+    };
+    for (const { record } of sink.deliveries)
+      await subscription.deadLetter(record, { ...details, reason: "discarded" });
+    const bodiesOf = (found: readonly DeadLetter[]) => found.map(letter => Buffer.from(letter.body).toString());
+    for (let look = 0; look < 3; look++) {
+      await using other = await connect(url);
+      const some = await Array.fromAsync(other.driver.deadLetters.list({ group: topic, limit: 7 }));
+      assert.deepEqual(bodiesOf(some), numbers.slice(0, 7));
+    }
+    const dead = await letters(driver, topic);
+    assert.deepEqual(bodiesOf(dead), numbers);
+    // One millisecond may have seen several die, and one that is corrected comes behind those.
+    await driver.deadLetters.edit(dead[30] ?? assert.fail(), { headers: { mended: "yes" } });
+    const edited = bodiesOf(await letters(driver, topic)).indexOf("30");
+    assert.ok(edited >= 30 && edited < 40, String(edited));
+    for (const letter of dead) await driver.deadLetters.replay(letter);
+    await sink.until(() => sink.bodies.length === 2 * numbers.length, "the replayed events");
+    assert.deepEqual(sink.bodies.slice(numbers.length), numbers);
+    assert.deepEqual(await letters(driver, topic), []);
   });
 
   it("shows groups and what waits for them to somebody who has not subscribed", async () => {

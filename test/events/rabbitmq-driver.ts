@@ -48,6 +48,8 @@ export function demand(group: string, topic: string, rest: Partial<SubscriptionD
     types: ["order.created"],
     order: "none",
     concurrency: 8,
+    largestBatch: 1,
+    eventsAtOnce: 8,
     from: "now",
     specific: {},
     ...rest,

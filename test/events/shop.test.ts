@@ -1,9 +1,11 @@
 /** The shop is the same to its callers whatever broker carries its events. */
 import assert from "node:assert/strict";
-import { after, before, describe } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { eventsSuite } from "../../examples/shop/src/black-box/events-suite.ts";
 import { type RunningShop, runShop } from "../../examples/shop/src/black-box/running-shop.ts";
 import { portOf, type ServiceName } from "../../examples/shop/src/processes/services.ts";
+import type { AsyncApiDocument } from "../../src/events/asyncapi/asyncapi.ts";
+import { assertSound } from "../asyncapi/referee.ts";
 import { skipWithoutOwn, startKafka, startRabbitmq } from "../servers/index.ts";
 
 interface Carrier {
@@ -21,6 +23,20 @@ const carriers: readonly Carrier[] = [
   { name: "the embedded broker", offset: -26_100, skip: false, start: async () => undefined, withinMs: 10_000 },
   { name: "RabbitMQ", offset: -25_800, skip: skipWithoutOwn("rabbitmq"), start: startRabbitmq, withinMs: 10_000 },
   { name: "Kafka", offset: -25_900, skip: skipWithoutOwn("kafka"), start: startKafka, withinMs: 10_000 },
+];
+
+/** What the services say of themselves at `/asyncapi.json`. */
+const documented: readonly (readonly [service: ServiceName, operations: readonly string[]])[] = [
+  [
+    "order-service",
+    [
+      ...["Cancelled", "Confirmed", "Created", "Rejected"].map(change => `send.order.Order${change}`),
+      "receive.order-inventory.inventory",
+    ],
+  ],
+  ["inventory-service", ["send.inventory.InventoryUpdated", "receive.order-processor.orders"]],
+  ["notification-service", ["receive.notification.orders"]],
+  ["analytics-service", ["receive.analytics.orders"]],
 ];
 
 for (const { name, offset, skip, start, withinMs } of carriers) {
@@ -50,5 +66,22 @@ for (const { name, offset, skip, start, withinMs } of carriers) {
       fetch,
       { withinMs },
     );
+
+    test("each of its services has a sound AsyncAPI document, the same on each request, without a secret", async () => {
+      for (const [service, operations] of documented) {
+        const read = async () => (await fetch(`${address(service)}/asyncapi.json`)).text();
+        const text = await read();
+        const document = JSON.parse(text) as AsyncApiDocument;
+        assertSound(document);
+        assert.equal(document.info.title, service);
+        assert.deepEqual(Object.keys(document.operations), operations);
+        assert.equal(await read(), text);
+        const server = document.servers?.["events"];
+        assert.ok(server);
+        const [, secret] = /\/\/([^@/]*)@/.exec(carrier?.url ?? "") ?? [];
+        if (secret !== undefined) assert.ok(!text.includes(secret));
+      }
+      assert.equal((await fetch(`${address("customer-service")}/asyncapi.json`)).status, 404);
+    });
   });
 }

@@ -32,6 +32,8 @@ export interface Kafka extends KafkaAddress, OwnServer {
 export interface KafkaOptions {
   /** Lines of `server.properties` beside or instead of those below, such as `"auto.create.topics.enable": "true"`. */
   readonly config?: Readonly<Record<string, string>>;
+  /** Arguments of the Java machine beside ours. */
+  readonly jvm?: readonly string[];
 }
 
 const admin = { name: "trunkline", password: "secret" };
@@ -43,7 +45,7 @@ const formatMsMax = 60_000;
  * A Kafka of one's own: one node in KRaft mode, with a plain listener and one with TLS and SCRAM-SHA-256; about 8 s. The
  * test file's process ends it when it ends.
  */
-export async function startKafka({ config = {} }: KafkaOptions = {}): Promise<Kafka> {
+export async function startKafka({ config = {}, jvm = [] }: KafkaOptions = {}): Promise<Kafka> {
   const jars = programOf("kafka");
   const [port = 0, tlsPort = 0, controllerPort = 0] = await freePorts(3);
   const { ca, server: certificate } = await makeCertificates();
@@ -75,7 +77,7 @@ export async function startKafka({ config = {} }: KafkaOptions = {}): Promise<Ka
   const properties = file("server.properties", lines.join(""));
   const { JAVA_HOME } = process.env;
   const command = JAVA_HOME ? join(JAVA_HOME, "bin/java") : "java";
-  const java = [heap, "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp", join(jars, "*")];
+  const java = [heap, "-XX:+UseSerialGC", "-XX:-UsePerfData", ...jvm, "-cp", join(jars, "*")];
   const env = { PATH: process.env.PATH, LANG: "C.UTF-8", HOME: folder };
   const server = new ServerProcess({
     name: "Kafka",

@@ -59,6 +59,7 @@ const setup: ServiceSetup = {
   resources: new AsyncDisposableStack(),
   readiness: {},
   interceptors: [],
+  asyncapi: undefined,
 };
 const { resources, readiness, interceptors } = setup;
 
@@ -82,7 +83,7 @@ const implementation = await setUps[name](setup).catch(async (error: Error) => {
   await resources.disposeAsync();
   return process.exit(error instanceof TypeError ? 2 : 1);
 });
-const server = createServer({ services: [implementation], interceptors, readiness });
+const server = createServer({ services: [implementation], interceptors, readiness, asyncapi: setup.asyncapi });
 try {
   await server.listen({ port, host });
 } catch (error) {

@@ -4,6 +4,7 @@
  * server, then `route.ts`: how one rule reads requests and writes answers.
  */
 export { type OpenApiDocument, type OpenApiOptions, type OperationAdditions, openApiHandler } from "./openapi/index.ts";
+export { jsonPage, type Page, pagesHandler } from "./pages.ts";
 export { problem, RestRequestError, type Violation } from "./problem.ts";
 export { RestRoute } from "./route.ts";
 export { type RestMatch, RestRoutes, type RestRoutesOptions } from "./routes.ts";

@@ -20,16 +20,18 @@ import {
 } from "../channel/index.ts";
 import { CallState, type Interceptor, type Peer } from "./call.ts";
 import { type CallOptions, checkCallOptions } from "./call-options.ts";
-import { type CallPolicy, isWorthRepeating } from "./client-policy.ts";
+import type { CallPolicy } from "./client-policy.ts";
+import type { ClientWire } from "./client-wire.ts";
 import type { Encoding } from "./compression.ts";
 import { cancelCode, errorOfExchange } from "./exchange-error.ts";
+import { isLostConnection, isRejection, outcomeOfFailure } from "./failure-outcome.ts";
 import { hashKeyOf } from "./hash-key.ts";
-import { type HedgeLead, Hedging } from "./hedging.ts";
+import { type HedgeCall, type HedgedCall, type HedgeLead, Hedging } from "./hedging.ts";
 import { hopMarginMs, hopMarginShare, type RpcLimits } from "./limits.ts";
 import { MessageQueue, PackedMessage } from "./message-queue.ts";
 import { appendFields, appendTrace, Metadata, metadataFromFields } from "./metadata.ts";
 import type { CodecName } from "./protocols/message.ts";
-import { type FailedCall, previousAttemptsName, Repetition } from "./repetition.ts";
+import { previousAttemptsName, Repetition } from "./repetition.ts";
 
 /** What all calls of a client have in common. */
 export interface ClientSettings {
@@ -44,32 +46,10 @@ export interface ClientSettings {
   readonly openWire: (call: ClientCall) => ClientWire;
 }
 
-/** The protocol's side of one attempt of a call: frames what goes and parses what comes. */
-export interface ClientWire {
-  /** Sends the head of the request; where the client does not stream, also its message and the end. @throws RpcError */
-  begin(call: ClientCall, connection: ClientConnection): ClientExchange;
-  /** Sends a message of a stream. @throws RpcError */
-  send(call: ClientCall, exchange: ClientExchange, message: object, end: boolean): void;
-  head(call: ClientCall, status: number, fields: FieldList): void;
-  /** Takes bytes of the answer; calls `call.message` for each message. @throws RpcError */
-  data(call: ClientCall, chunk: Buffer, start: number, end: number): void;
-  /** The answer is complete: calls `call.finish` or `call.fail`. @throws RpcError */
-  ended(call: ClientCall, trailers: FieldList | undefined): void;
-}
-
 const post = new HeaderField(":method", "POST");
 
-/** Codes that say something of the endpoint; the others are answers, are about the request, or the caller gave up. */
-const endpointFailures: ReadonlySet<string> = new Set([
-  "unknown",
-  "deadline_exceeded",
-  "internal",
-  "unavailable",
-  "data_loss",
-]);
-
 /** One call on the client: deadline, cancellation, messages and outcome; a {@link ClientWire} speaks the protocol. */
-export class ClientCall extends CallState implements ResponseReceiver, PickedCall, FailedCall {
+export class ClientCall extends CallState implements ResponseReceiver, PickedCall, HedgedCall {
   override readonly side = "client";
   readonly settings: ClientSettings;
   readonly policy: CallPolicy;
@@ -189,7 +169,9 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     }
     this.#watchSignal();
     if (!this.#isSettled && this.#isAdmitted(nowMs)) this.#begin(nowMs);
-    if ((this.policy.hedge ?? this.#options.hedge) !== undefined && !this.#isSettled) this.#planHedges(nowMs);
+    if ((this.policy.hedge ?? this.#options.hedge) !== undefined && !this.#isSettled) {
+      this.#hedging = Hedging.plan(this, this.#options.hedge, nowMs);
+    }
     return promise;
   }
 
@@ -583,11 +565,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     if (this.#isSettled) return;
     const nowMs = this.clock.now();
     this.#attemptFailed(error, nowMs);
-    const hedging = this.#hedging;
-    if (hedging !== undefined && hedging.running.size > 0 && isWorthRepeating(this.policy, error, true)) {
-      hedging.ownError = error;
-      return;
-    }
+    if (this.#hedging?.mayStillAnswer(error) === true) return;
     if (!this.#isRepeated(error, nowMs)) this.#end(error);
   }
 
@@ -598,31 +576,16 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     return this.policy.hedge ?? this.policy.hedgeOnDemand?.made;
   }
 
-  #planHedges(nowMs: number): void {
-    const asked = this.#options.hedge ?? true;
-    if (asked === false || !this.isIdempotent || (this.served?.attempt ?? 0) > 0) return;
-    const hedge = this.policy.hedge ?? this.policy.hedgeOnDemand?.get();
-    const own = asked === true ? undefined : asked;
-    const delayMs = own?.delayMs ?? hedge?.delayMs(nowMs);
-    if (hedge === undefined || delayMs === undefined || nowMs + delayMs >= this.deadlineAt) return;
-    this.#hedging = new Hedging(own?.hedges ?? hedge.hedges);
-    this.#hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
+  /** An attempt of its own is under way. */
+  get isPending(): boolean {
+    return this.#isPending;
   }
 
-  /** Sends the request once more, beside the attempt that is slow. */
-  #hedge(delayMs: number): void {
-    const hedging = this.#hedging;
-    // Between two attempts, and where nothing was sent yet, there is nothing to help.
-    if (hedging === undefined || this.#isSettled || !this.#isPending) return;
-    const { observer } = this.settings.channel;
-    const attempt = 1 + (this.#repetition?.failed ?? 0) + ++hedging.sent;
-    if (this.policy.budget?.withdraw(this.clock.now()) === false) {
-      const event = { type: "resilience.retry.refused", policy: this.path, attempt, reason: "budget" } as const;
-      observer.emit(event);
-      return;
-    }
-    const event = { type: "resilience.hedge", policy: this.path, attempt } as const;
-    observer.emit(event);
+  get failedAttempts(): number {
+    return this.#repetition?.failed ?? 0;
+  }
+
+  openHedge(previousAttempts: number): HedgeCall {
     const { onHeaders, onTrailers, signal: _signal, hedge: _hedge, ...options } = this.#options;
     let headers: Metadata | undefined;
     let trailers: Metadata | undefined;
@@ -633,42 +596,33 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       onHeaders: onHeaders === undefined ? undefined : found => (headers = found),
       onTrailers: onTrailers === undefined ? undefined : found => (trailers = found),
     });
-    hedge.#lead = { endpoint: this.#endpoint, previousAttempts: attempt - 1 };
-    hedging.running.add(hedge);
-    hedge.start(this.request).then(
-      response => {
-        hedging.running.delete(hedge);
-        if (!this.#settle()) return;
-        this.#lostToHedge();
+    hedge.#lead = { endpoint: this.#endpoint, previousAttempts };
+    return {
+      start: () => hedge.start(this.request),
+      cancel: error => hedge.#end(error),
+      passMetadata: () => {
         if (headers !== undefined) onHeaders?.(headers);
         if (trailers !== undefined) onTrailers?.(trailers);
-        this.#resolve?.(response);
       },
-      (error: RpcError) => this.#hedgeFailed(hedging, hedge, error),
-    );
-    if (--hedging.left > 0) hedging.timer = this.clock.after(delayMs, () => this.#hedge(delayMs));
+    };
   }
 
-  /** A hedge has answered before the call's own attempt. */
-  #lostToHedge(): void {
+  answeredByHedge(response: unknown, hedge: HedgeCall): void {
+    if (!this.#settle()) return;
     const nowMs = this.clock.now();
-    // The time that it had taken until now: leaving it out would make the quantile sink with every hedge.
+    // The time that its own attempt had taken until now: leaving it out would make the quantile sink with every hedge.
     if (this.#isPending) this.#observedHedge?.observe(nowMs, nowMs - this.#sentAtMs);
     this.#attemptEnded("unanswered", nowMs);
     const permit = this.#throttlePermit;
     if (permit !== undefined) permit.success(nowMs - permit.admittedAtMs);
+    hedge.passMetadata();
+    this.#resolve?.(response);
   }
 
-  #hedgeFailed(hedging: Hedging, hedge: ClientCall, error: RpcError): void {
-    hedging.running.delete(hedge);
-    if (this.#isSettled) return;
-    // The others may still answer, unless they would say the same.
-    const isOthersTurn = this.#isPending || hedging.running.size > 0;
-    if (isOthersTurn && isWorthRepeating(this.policy, error, true)) return;
-    const failure = hedging.ownError ?? error;
+  failedWithHedges(error: RpcError): void {
     this.#attemptEnded("ignored", this.clock.now());
-    markOutOfRetries(failure);
-    this.#end(failure);
+    markOutOfRetries(error);
+    this.#end(error);
   }
 
   /** Plans another attempt after a delay; `false`: there is none. */
@@ -687,7 +641,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#answerBegan = false;
     this.#unreached = 0;
     this.#hasWaitedForEndpoints = false;
-    this.#hedging?.timer?.cancel();
+    this.#hedging?.stop();
     this.#repetition.timer = this.clock.after(delayMs, () => this.#begin(this.clock.now()), true);
     return true;
   }
@@ -701,32 +655,25 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
       this.#attemptFailed(error, nowMs);
       // What was not sent, or given up by its caller, was no request to the target.
       const outcome = error.unprocessed || error.code === "cancelled" ? "ignore" : "failure";
-      permit?.settle(outcome, this.#isRejection(error) ? failureKind(error) : "error", nowMs - permit.admittedAtMs);
+      permit?.settle(
+        outcome,
+        isRejection(error, this.#answerBegan) ? failureKind(error) : "error",
+        nowMs - permit.admittedAtMs,
+      );
     }
     this.abortSignal(error);
     if (this.#queue !== undefined) this.#queue.end(error);
     else this.#reject?.(error);
   }
 
-  /** Whether a failure means that the target takes no work, or not in time: what the throttle holds back. */
-  #isRejection({ code, retryAfterMs = -1 }: RpcError): boolean {
-    // Without a word on when to come back it is about this request: a quota, or its size.
-    if (code === "resource_exhausted") return retryAfterMs >= 0;
-    // One that answers so has taken the work, and failed with it.
-    return code !== "unavailable" || !this.#answerBegan || retryAfterMs >= 0;
-  }
-
   /** Tells what the failed attempt says of its endpoint and of the target. */
   #attemptFailed(error: RpcError, nowMs: number): void {
     if (!this.#isPending) return;
-    const pushbackMs = error.retryAfterMs ?? 0;
-    const isOverload = error.code === "resource_exhausted" && error.retryAfterMs !== undefined;
-    const cause = isLostConnection(error) ? this.#connection : undefined;
-    if (endpointFailures.has(error.code) || isOverload) {
-      this.#attemptEnded("failure", nowMs, Math.max(0, pushbackMs || 0), cause);
-    } else {
-      // An answer of the application shows that the endpoint works.
-      this.#attemptEnded(this.#answerBegan ? "success" : error.code === "cancelled" ? "unanswered" : "ignored", nowMs);
+    const outcome = outcomeOfFailure(error, this.#answerBegan);
+    if (outcome !== "failure") this.#attemptEnded(outcome, nowMs);
+    else {
+      const cause = isLostConnection(error) ? this.#connection : undefined;
+      this.#attemptEnded(outcome, nowMs, Math.max(0, error.retryAfterMs || 0), cause);
     }
   }
 
@@ -761,11 +708,7 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
     this.#stopWaiting();
     this.#timer?.cancel();
     this.#repetition?.timer?.cancel();
-    if (this.#hedging !== undefined) {
-      this.#hedging.timer?.cancel();
-      const lost = new RpcError("cancelled", "another attempt of the call has ended it");
-      for (const hedge of this.#hedging.running) hedge.#end(lost);
-    }
+    this.#hedging?.cancel();
     // A stream is watched until it is read.
     if (this.#queue === undefined) this.#unwatchSignal();
     // What is still on its way in either direction is of no use any more: a request whose answer came early as well.
@@ -780,8 +723,4 @@ export class ClientCall extends CallState implements ResponseReceiver, PickedCal
 function alone(policy: CallPolicy): CallPolicy {
   const none = undefined;
   return { ...policy, retry: none, hedge: none, hedgeOnDemand: none, throttle: none, budget: none };
-}
-
-function isLostConnection({ cause }: RpcError): boolean {
-  return cause instanceof ExchangeError && cause.reason === "connection";
 }

@@ -170,7 +170,7 @@ async function publishAll(
     const { failure, index } = failed;
     const which =
       records.length === 1 ? "" : `${count} of ${records.length} are not published, the first is ${index + 1}: `;
-    const hint = /no topic/.test(failure.error.message) ? "; --create-topic makes it" : "";
+    const hint = /no (topic|exchange)/.test(failure.error.message) ? "; --create-topic makes it" : "";
     throw new CommandError(`${which}${printable(failure.error.message)}${hint}`, { cause: failure.error });
   }
 }

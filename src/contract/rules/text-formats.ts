@@ -7,12 +7,14 @@ export interface TextFormat {
   /** As in "must be a valid …". */
   readonly name: string;
   readonly isValid: (text: string) => boolean;
+  /** The same as a pattern, where one says it. */
+  readonly pattern?: RegExp;
   /** The empty text breaks a rule of its own. */
   readonly refusesEmpty: boolean;
 }
 
 function matches(rule: string, name: string, pattern: RegExp, refusesEmpty = true): TextFormat {
-  return { rule, name, isValid: text => pattern.test(text), refusesEmpty };
+  return { rule, name, isValid: text => pattern.test(text), pattern, refusesEmpty };
 }
 
 /** Those of validate.proto whose definition is a pattern, or short. Addresses and URIs are protovalidate's. */

@@ -6,12 +6,14 @@
  */
 import { describe, test } from "node:test";
 import type { BrokerCase } from "./case.ts";
+import { batchCases } from "./cases/batches.ts";
 import { failureCases } from "./cases/failures.ts";
 import { faultCases } from "./cases/faults.ts";
 import { foreignCases } from "./cases/foreign.ts";
 import { membershipCases } from "./cases/membership.ts";
 import { parkingCases } from "./cases/parking.ts";
 import { publishingCases } from "./cases/publishing.ts";
+import { requestCases } from "./cases/requests.ts";
 import type { BrokerHarness } from "./harness.ts";
 import { Scene } from "./scene.ts";
 
@@ -23,7 +25,9 @@ const cases: readonly BrokerCase[] = [
   ...membershipCases,
   ...failureCases,
   ...parkingCases,
+  ...batchCases,
   ...foreignCases,
+  ...requestCases,
   ...faultCases,
 ];
 

@@ -25,6 +25,12 @@ export type Placed = Message<"conformance.Placed"> & {
   note: string;
 };
 
+/** What an account is worth: a reply, and no event. */
+export type Balance = Message<"conformance.Balance"> & {
+  account: string;
+  total: number;
+};
+
 /** The contract of one case, with a topic of its own: made at run time, because topics stand in contracts. */
 export interface Ledger {
   readonly topic: string;
@@ -33,6 +39,7 @@ export interface Ledger {
   readonly PlacedSchema: GenMessage<Placed>;
   /** `ledger.noted`, of the same shape. */
   readonly NotedSchema: GenMessage<Placed>;
+  readonly BalanceSchema: GenMessage<Balance>;
 }
 
 const { STRING, INT32, BYTES } = FieldDescriptorProto_Type;
@@ -59,12 +66,19 @@ export function ledger(topic: string, number: "int32" | "string" = "int32", type
     };
   };
   const [placed = "placed", noted = "noted"] = types;
+  const balance = {
+    name: "Balance",
+    field: [
+      { name: "account", number: 1, type: STRING, label: OPTIONAL },
+      { name: "total", number: 2, type: INT32, label: OPTIONAL },
+    ],
+  };
   const file = create(FileDescriptorProtoSchema, {
     name: "conformance/ledger.proto",
     package: "conformance",
     syntax: "proto3",
     dependency: ["buf/validate/validate.proto"],
-    messageType: [message("Placed", placed), message("Noted", noted)],
+    messageType: [message("Placed", placed), message("Noted", noted), balance],
   });
   const imports: DescFile[] = [file_buf_validate_validate, ...file_buf_validate_validate.dependencies];
   const files = [...imports.map(({ proto }) => proto).toReversed(), file];
@@ -74,5 +88,6 @@ export function ledger(topic: string, number: "int32" | "string" = "int32", type
     file: registry.getFile("conformance/ledger.proto") as DescFile,
     PlacedSchema: registry.getMessage("conformance.Placed") as GenMessage<Placed>,
     NotedSchema: registry.getMessage("conformance.Noted") as GenMessage<Placed>,
+    BalanceSchema: registry.getMessage("conformance.Balance") as GenMessage<Balance>,
   };
 }

@@ -1,6 +1,6 @@
 import type { Platform } from "../../platform/index.ts";
 import { type PostgresClient, type PostgresPool, transaction } from "../database/index.ts";
-import { type Inbox, type InboxSource, messageKey } from "./inbox-model.ts";
+import { firstIndices, type Inbox, type InboxSource, messageKey } from "./inbox-model.ts";
 import { cleanUpMs, cleanUpRowsMax } from "./limits.ts";
 
 const table = `
@@ -54,6 +54,26 @@ export class PostgresInbox implements Inbox<PostgresClient> {
     return result;
   }
 
+  async runBatch<T>(
+    deliveries: readonly InboxSource[],
+    work: (tx: PostgresClient, fresh: readonly number[]) => T,
+  ): Promise<Awaited<T> | undefined> {
+    const indices = firstIndices(deliveries);
+    if (indices.size === 0) return undefined;
+    const result = await transaction(this.#pool, async tx => {
+      // In one order everywhere, so that two batches with the same events wait for each other and not in a circle.
+      const { rows } = await tx.query(
+        "INSERT INTO trunkline_inbox_v1 (consumer, message) " +
+          "SELECT $1, message FROM unnest($2::text[]) AS message ORDER BY message ON CONFLICT DO NOTHING RETURNING message",
+        [this.#group, [...indices.keys()]],
+      );
+      const fresh = rows.map(({ message }) => indices.get(message as string) as number);
+      return fresh.length === 0 ? undefined : await work(tx, ascending(fresh));
+    });
+    this.#cleanUp();
+    return result;
+  }
+
   /** Beside the handlers; what fails now is done a minute later. */
   #cleanUp(): void {
     const now = this.#platform.clock.now();
@@ -67,4 +87,8 @@ export class PostgresInbox implements Inbox<PostgresClient> {
       )
       .catch(() => {});
   }
+}
+
+function ascending(numbers: readonly number[]): readonly number[] {
+  return numbers.toSorted((one, other) => one - other);
 }

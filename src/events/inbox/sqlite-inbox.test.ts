@@ -103,3 +103,39 @@ test("options that mean nothing are errors", async () => {
   await assert.rejects(inbox({ database, group: "", keepMs: 1 }), /group is empty/);
   await assert.rejects(inbox({ database, group: "g", keepMs: 0 }), /keepMs is 0/);
 });
+
+test("a batch is one transaction: its work gets what was not handled before, each event once", async () => {
+  const { once, effects, effect, settle } = await open();
+  const runs: (readonly number[])[] = [];
+  const work = (names: readonly string[]) => (tx: DatabaseSync, fresh: readonly number[]) => {
+    runs.push(fresh);
+    for (const index of fresh) effect(names[index] as string)(tx);
+    return fresh.length;
+  };
+  await settle(once.run(delivery("2"), effect("b")));
+  const deliveries = ["1", "2", "3", "1"].map(id => delivery(id));
+  assert.deepEqual(await settle(once.runBatch(deliveries, work(["a", "x", "c", "y"]))), [2]);
+  assert.deepEqual(await settle(once.runBatch(deliveries, work(["z", "z", "z", "z"]))), [undefined]);
+  assert.deepEqual(await settle(once.run(delivery("3"), effect("z"))), [undefined]);
+  assert.deepEqual(await settle(once.runBatch([], work([]))), [undefined]);
+  assert.deepEqual(runs, [[0, 2]]);
+  assert.deepEqual(effects(), ["b", "a", "c"]);
+});
+
+test("a batch whose work fails is undone as a whole, and its events can be handled alone", async () => {
+  const { once, effects, effect, settle } = await open();
+  const fail = (tx: DatabaseSync) => {
+    effect("half")(tx);
+    throw new Error("broken");
+  };
+  const outcomes = await settle(
+    once.run(delivery("0"), effect("zero")),
+    once.runBatch([delivery("1"), delivery("2")], fail),
+  );
+  assert.deepEqual(outcomes, ["zero", "Error: broken"]);
+  assert.deepEqual(await settle(once.run(delivery("1"), effect("a")), once.run(delivery("2"), effect("b"))), [
+    "a",
+    "b",
+  ]);
+  assert.deepEqual(effects(), ["zero", "a", "b"]);
+});

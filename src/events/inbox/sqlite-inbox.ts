@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Platform, sqliteTransaction } from "../../platform/index.ts";
 import { SharedTransaction, whenUnused } from "../database/index.ts";
-import { type Inbox, type InboxSource, messageKey } from "./inbox-model.ts";
+import { firstIndices, type Inbox, type InboxSource, messageKey } from "./inbox-model.ts";
 import { busyMs, cleanUpMs, cleanUpRowsMax, groupMax } from "./limits.ts";
 
 const table = `
@@ -41,12 +41,30 @@ export class SqliteInbox implements Inbox<DatabaseSync> {
 
   run<T>(delivery: InboxSource, work: (tx: DatabaseSync) => T): Promise<Awaited<T> | undefined> {
     return this.#shared.run(() => {
-      this.#insert ??= this.#database.prepare("INSERT OR IGNORE INTO trunkline_inbox_v1 VALUES (?, ?, ?)");
       const now = Math.floor(this.#platform.clock.wall());
-      const { changes } = this.#insert.run(this.#group, messageKey(delivery), now);
+      const isFresh = this.#note(messageKey(delivery), now);
       this.#cleanUp(now);
-      return Number(changes) === 0 ? undefined : work(this.#database);
+      return isFresh ? work(this.#database) : undefined;
     }) as Promise<Awaited<T> | undefined>;
+  }
+
+  runBatch<T>(
+    deliveries: readonly InboxSource[],
+    work: (tx: DatabaseSync, fresh: readonly number[]) => T,
+  ): Promise<Awaited<T> | undefined> {
+    return this.#shared.run(() => {
+      const now = Math.floor(this.#platform.clock.wall());
+      const fresh: number[] = [];
+      for (const [key, index] of firstIndices(deliveries)) if (this.#note(key, now)) fresh.push(index);
+      this.#cleanUp(now);
+      return fresh.length === 0 ? undefined : work(this.#database, fresh);
+    }) as Promise<Awaited<T> | undefined>;
+  }
+
+  /** Whether it is the first note of this event. */
+  #note(key: string, wallMs: number): boolean {
+    this.#insert ??= this.#database.prepare("INSERT OR IGNORE INTO trunkline_inbox_v1 VALUES (?, ?, ?)");
+    return Number(this.#insert.run(this.#group, key, wallMs).changes) === 1;
   }
 
   #cleanUp(wallMs: number): void {

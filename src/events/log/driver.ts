@@ -13,6 +13,7 @@ import type {
 import { BrokerError } from "../errors.ts";
 import type { EventRecord, StoredRecord } from "../record.ts";
 import { recordsPerTurnMax } from "./limits.ts";
+import { LogReplies } from "./replies.ts";
 import type { LogStore, LogStorePace, StoreWatcher } from "./store.ts";
 import { LogSubscription } from "./subscription.ts";
 
@@ -20,6 +21,7 @@ import { LogSubscription } from "./subscription.ts";
 export class LogDriver implements BrokerDriver {
   readonly name: string;
   readonly capabilities: BrokerCapabilities;
+  readonly replies: LogReplies;
   readonly #store: LogStore;
   readonly #pace: LogStorePace;
   readonly #platform: Platform;
@@ -35,6 +37,7 @@ export class LogDriver implements BrokerDriver {
       delay: "native",
       replay: true,
       transactions: false,
+      requests: true,
       order: "key",
       parking: true,
       bodyBytesMax,
@@ -43,6 +46,7 @@ export class LogDriver implements BrokerDriver {
     this.#pace = pace;
     this.#platform = context.platform;
     this.#context = context;
+    this.replies = new LogReplies(store, context.platform, name, (...args) => this.tail(...args));
   }
 
   get deadLetters(): DeadLetterStore {
@@ -148,6 +152,7 @@ export class LogDriver implements BrokerDriver {
     this.#isClosed = true;
     for (const wake of this.#tails) wake();
     await Promise.all([...this.#subscriptions].map(subscription => subscription.close()));
+    await this.replies.close();
     await this.#store.close();
   }
 

@@ -12,6 +12,7 @@ export { editedLetter, letterMatches, letterOf } from "./letters.ts";
 export { LogRecord, noHistory } from "./log-record.ts";
 export type { ParkedRow, ParkedStore, RowToPark } from "./parking.ts";
 export { murmur2, partitionOf } from "./partition.ts";
+export { goneReplies } from "./replies.ts";
 export type {
   Balance,
   GrantedLane,

@@ -71,6 +71,8 @@ export const demand = (change: Partial<SubscriptionDemand> = {}): SubscriptionDe
   types: [],
   order: "key",
   concurrency: 16,
+  largestBatch: 1,
+  eventsAtOnce: 16,
   from: "beginning",
   specific: {},
   ...change,

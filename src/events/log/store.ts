@@ -16,6 +16,13 @@ export interface LogStore {
   /** Makes the topics that are missing. @throws BrokerError where that is not allowed */
   createTopics(topics: readonly string[]): Promise<void>;
 
+  /** Makes a topic of one partition for the replies to one connection, whatever is said of making topics. */
+  openReplies(topic: string): Promise<void>;
+  /** Removes it, and all that is in it. */
+  closeReplies(topic: string): Promise<void>;
+  /** Appends to such a topic; never makes it. @returns why it is not there */
+  appendReply(reply: EventRecord): Promise<PublishFailure | undefined>;
+
   /** Adds a member to a group; a group that is new begins where `from` says. @throws BrokerError for a missing topic */
   join(member: StoreMember, from: "beginning" | "now"): Promise<void>;
   /** Shows that the member is alive, and tells it which lanes it has. */

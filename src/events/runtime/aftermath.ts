@@ -1,12 +1,13 @@
-import type { Random } from "../../platform/index.ts";
+import type { Clock, Random } from "../../platform/index.ts";
 import { backoffDelayMs } from "../../resilience/index.ts";
 import type { DriverSubscription } from "../driver.ts";
-import { deadLetter, type Entry, type Step } from "./entry.ts";
+import { deadLetter, dropStep, type Entry, handleStep, type Move } from "./entry.ts";
 import { exceptionText } from "./exception-text.ts";
 import type { Flow } from "./flow.ts";
 import type { Journal } from "./journal.ts";
 import { moveAgain } from "./limits.ts";
 import type { ConsumerPlan } from "./plan.ts";
+import { requestTimeLeftMs } from "./request-time.ts";
 import { type AfterFailure, afterFailure } from "./retry-schedule.ts";
 
 /**
@@ -16,13 +17,15 @@ import { type AfterFailure, afterFailure } from "./retry-schedule.ts";
  */
 export class Aftermath {
   readonly #plan: ConsumerPlan;
+  readonly #clock: Clock;
   readonly #random: Random;
   readonly #journal: Journal;
   readonly #flow: Flow;
   #subscription: DriverSubscription | undefined;
 
-  constructor(plan: ConsumerPlan, random: Random, journal: Journal, flow: Flow) {
+  constructor(plan: ConsumerPlan, clock: Clock, random: Random, journal: Journal, flow: Flow) {
     this.#plan = plan;
+    this.#clock = clock;
     this.#random = random;
     this.#journal = journal;
     this.#flow = flow;
@@ -37,24 +40,39 @@ export class Aftermath {
   follow(entry: Entry, error: unknown): void {
     const { schedule, onFailure, canRetryLater } = this.#plan;
     const next = afterFailure(entry, error, schedule, this.#random);
-    if (next.kind === "dead") entry.step = deadLetter(next.reason, exceptionText(error));
-    else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
-      entry.step = { kind: "retry-later", delayMs: next.delayMs };
-    } else {
-      this.#again(entry, next);
+    if (next.kind !== "dead" && requestTimeLeftMs(entry.record, this.#clock) <= next.delayMs) {
+      this.#giveUpRequest(entry, error);
       return;
     }
-    this.move(entry);
+    if (next.kind === "dead") this.#move(entry, deadLetter(next.reason, exceptionText(error)));
+    else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
+      this.#move(entry, { kind: "retry-later", delayMs: next.delayMs });
+    } else this.#again(entry, next);
   }
 
-  /** Hands an entry to the broker, as its step says; then it is settled. */
-  move(entry: Entry): void {
-    const { record, step, attempts, firstFailedAtMs } = entry;
+  /** No handler gets an entry at its turn: does what its step says instead. */
+  proceed(entry: Entry): void {
+    const { step } = entry;
+    if (step.kind === "failed") {
+      entry.step = handleStep;
+      this.follow(entry, step.error);
+    } else if (step.kind === "handle") throw new Error("an entry without a move was moved");
+    else this.#move(entry, step);
+  }
+
+  /** Hands an entry to the broker, unless it is to be dropped; then it is settled. */
+  #move(entry: Entry, step: Move): void {
+    entry.step = step;
+    if (step.kind === "drop") {
+      this.#drop(entry);
+      return;
+    }
+    const { record, attempts, firstFailedAtMs } = entry;
     const subscription = this.#subscription as DriverSubscription;
     let moved: Promise<void>;
     if (step.kind === "retry-later") {
       moved = subscription.retryLater(record, step.delayMs, { attempts, firstFailedAtMs });
-    } else if (step.kind === "dead-letter") {
+    } else {
       moved = subscription.deadLetter(record, {
         attempts,
         firstFailedAtMs,
@@ -63,7 +81,9 @@ export class Aftermath {
         consumer: this.#plan.consumer,
         contract: entry.handling?.contract.typeName,
       });
-    } else throw new Error("an entry without a move was moved");
+      const answering = entry.handling?.answering;
+      if (answering !== undefined) moved = moved.then(() => answering.giveUp(record, step.reason, step.exception));
+    }
     moved.then(
       () => this.#moved(entry, step),
       error => this.moveFailed(entry, step.kind, error),
@@ -78,9 +98,22 @@ export class Aftermath {
     this.#flow.hold(entry, backoffDelayMs(moveAgain, entry.moveFailures, 0, this.#random));
   }
 
-  #moved(entry: Entry, step: Exclude<Step, { kind: "handle" }>): void {
+  #moved(entry: Entry, step: Exclude<Move, { kind: "drop" }>): void {
     if (step.kind === "retry-later") this.#journal.retried(entry, step.delayMs, "moved");
     else this.#journal.deadLettered(entry, step.reason);
+    this.#flow.leave(entry, true);
+  }
+
+  /** There would be no time for another attempt: whoever waits is told so as long as it waits. */
+  #giveUpRequest(entry: Entry, error: unknown): void {
+    entry.step = dropStep;
+    const told = entry.handling?.answering?.giveUp(entry.record, "late", exceptionText(error));
+    if (told === undefined) this.#drop(entry);
+    else void told.then(() => this.#drop(entry));
+  }
+
+  #drop(entry: Entry): void {
+    this.#journal.requestExpired(entry);
     this.#flow.leave(entry, true);
   }
 

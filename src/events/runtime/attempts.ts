@@ -1,14 +1,16 @@
-import { type Clock, currentWork, runInContext } from "../../platform/index.ts";
+import { type Clock, currentWork, outsideContext, runInContext } from "../../platform/index.ts";
 import { TimeoutError, TimeoutQueue } from "../../resilience/index.ts";
 import type { Aftermath } from "./aftermath.ts";
 import { readEntry } from "./arrival.ts";
 import { HandlerDelivery } from "./delivery.ts";
-import { deadLetter, type Entry, type EntryOwner, type LaneState } from "./entry.ts";
+import { deadLetter, dropStep, type Entry, type EntryOwner, type LaneState } from "./entry.ts";
 import type { Flow } from "./flow.ts";
 import type { Handling } from "./handling.ts";
 import type { Journal } from "./journal.ts";
 import { abandonedHandlerMs } from "./limits.ts";
 import type { ConsumerPlan } from "./plan.ts";
+import { requestTimeLeftMs } from "./request-time.ts";
+import { isThenable } from "./thenable.ts";
 
 /**
  * Runs the handlers of entries that have their turn, each under its deadline. An attempt counts before its handler runs;
@@ -20,7 +22,6 @@ export class Attempts implements EntryOwner {
   readonly #journal: Journal;
   readonly #flow: Flow;
   readonly #aftermath: Aftermath;
-  readonly #nowMs: () => number;
   readonly #deadlines: TimeoutQueue;
   readonly #abandonments: TimeoutQueue;
   readonly #running = new Set<Entry>();
@@ -31,7 +32,6 @@ export class Attempts implements EntryOwner {
     this.#journal = journal;
     this.#flow = flow;
     this.#aftermath = aftermath;
-    this.#nowMs = () => clock.now();
     this.#deadlines = new TimeoutQueue(clock, plan.handlerTimeoutMs);
     this.#abandonments = new TimeoutQueue(clock, abandonedHandlerMs);
   }
@@ -40,7 +40,7 @@ export class Attempts implements EntryOwner {
   start(entry: Entry): void {
     const { handling, record } = entry;
     if (handling === undefined || !this.#isFit(entry, handling)) {
-      this.#aftermath.move(entry);
+      this.#aftermath.proceed(entry);
       return;
     }
     const begun = entry.source.begin?.(record, entry.attempts);
@@ -53,17 +53,29 @@ export class Attempts implements EntryOwner {
     }
   }
 
+  /** Whether a handler may get an entry now, alone or in a batch; otherwise its step says what is done instead. */
+  isFit(entry: Entry): boolean {
+    return entry.handling !== undefined && this.#isFit(entry, entry.handling);
+  }
+
   /** Aborts the signals of all handlers that run, or of those of a lane. */
   abort(reason: Error, lane?: LaneState): void {
     for (const entry of this.#running) if (lane === undefined || entry.lane === lane) entry.delivery?.abort(reason);
   }
 
-  /** Whether a handler gets it now; otherwise its step says what is done instead. */
   #isFit(entry: Entry, handling: Handling): boolean {
     if (entry.step.kind !== "handle") return false;
-    const { expiresAtMs } = entry.record.attributes;
+    const { expiresAtMs, replyTo } = entry.record.attributes;
     if (expiresAtMs !== undefined && expiresAtMs <= this.#clock.wall()) {
-      entry.step = deadLetter("expired", `it was not to be handled after ${new Date(expiresAtMs).toISOString()}`);
+      entry.step =
+        replyTo === undefined
+          ? deadLetter("expired", `it was not to be handled after ${new Date(expiresAtMs).toISOString()}`)
+          : dropStep;
+      return false;
+    }
+    const refusal = handling.answering?.refusal(entry.record);
+    if (refusal !== undefined) {
+      entry.step = deadLetter("invalid", refusal);
       return false;
     }
     if (entry.attempts >= this.#plan.schedule.maxAttempts) {
@@ -83,21 +95,17 @@ export class Attempts implements EntryOwner {
     const nowMs = this.#clock.now();
     const key = record.key ?? handling.contract.keyOf(event);
     const { group, handlerTimeoutMs } = this.#plan;
+    const timeoutMs = Math.min(handlerTimeoutMs, requestTimeLeftMs(record, this.#clock));
     const { type } = handling.contract;
-    const delivery = new HandlerDelivery(
-      group,
-      record,
-      type,
-      key,
-      entry.attempts,
-      this.#clock,
-      nowMs + handlerTimeoutMs,
-    );
+    const delivery = new HandlerDelivery(group, record, type, key, entry.attempts, this.#clock, nowMs + timeoutMs);
     entry.attempts++;
     entry.delivery = delivery;
     entry.startedMs = nowMs;
     this.#running.add(entry);
-    this.#deadlines.add(entry, nowMs);
+    if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
+    else {
+      entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
+    }
     let result: unknown;
     try {
       result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
@@ -120,20 +128,21 @@ export class Attempts implements EntryOwner {
       return;
     }
     entry.isLate = true;
-    entry.delivery?.abort(new TimeoutError("attempt", `the handler had ${this.#plan.handlerTimeoutMs} ms`));
+    const ranMs = Math.round(nowMs - entry.startedMs);
+    entry.delivery?.abort(new TimeoutError("attempt", `the handler had ${ranMs} ms`));
     this.#abandonments.add(entry, nowMs);
   }
 
   #succeeded(entry: Entry): void {
     this.#ended(entry);
-    this.#journal.handled(entry, this.#nowMs);
+    this.#journal.handled(entry);
     this.#flow.leave(entry, true);
   }
 
   #failed(entry: Entry, error: unknown): void {
     this.#ended(entry);
     entry.firstFailedAtMs ??= this.#clock.wall();
-    this.#journal.failed(entry, this.#clock.now() - entry.startedMs, error);
+    this.#journal.failed(entry, error);
     if (entry.lane.phase === "gone") this.#flow.leave(entry, false);
     else this.#aftermath.follow(entry, error);
   }
@@ -143,11 +152,9 @@ export class Attempts implements EntryOwner {
     this.#running.delete(entry);
     // Both queues link entries the same way.
     this.#deadlines.remove(entry);
+    entry.deadline?.cancel();
+    entry.deadline = undefined;
     entry.isLate = false;
     entry.delivery = undefined;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function";
 }

@@ -5,6 +5,7 @@ import type { StoredRecord } from "../record.ts";
 import { Aftermath } from "./aftermath.ts";
 import { Arrival } from "./arrival.ts";
 import { Attempts } from "./attempts.ts";
+import { BatchAttempts } from "./batch-attempts.ts";
 import type { EventCatalog } from "./catalog.ts";
 import { LaneState } from "./entry.ts";
 import { Flow } from "./flow.ts";
@@ -15,7 +16,7 @@ import type { ConsumerPlan } from "./plan.ts";
  * Decides what becomes of delivered records. Every one that comes in leaves by exactly one of: settled, given back
  * (`release`), or forgotten because its lane has gone. On its way it passes through
  *
- *     arrival.ts → flow.ts (key-scheduler.ts, intake.ts) → attempts.ts → aftermath.ts, where an attempt fails
+ *     arrival.ts → flow.ts (key-scheduler.ts, intake.ts) → attempts.ts, batch-attempts.ts → aftermath.ts after a failure
  *
  * and `journal.ts` counts and tells what happens. Here are the lanes: how they come, go, and end.
  *
@@ -26,6 +27,7 @@ export class Consumer implements RecordSink {
   readonly #flow: Flow;
   readonly #aftermath: Aftermath;
   readonly #attempts: Attempts;
+  readonly #batchAttempts: BatchAttempts;
   readonly #arrival: Arrival;
   readonly #lanes = new Map<Lane, LaneState>();
   readonly #onFailed: (error: Error) => void;
@@ -39,13 +41,16 @@ export class Consumer implements RecordSink {
     onFailed: (error: Error) => void,
   ) {
     const { clock, random } = platform;
-    this.#journal = new Journal(plan.group, observer);
+    this.#journal = new Journal(plan.group, clock, observer);
     this.#flow = new Flow(plan, platform, this.#journal, {
       start: entry => this.#attempts.start(entry),
+      isFit: entry => this.#attempts.isFit(entry),
+      startBatch: batch => this.#batchAttempts.start(batch),
       receive: (lane, record, parkedKey) => this.#arrival.receive(lane, record, parkedKey),
     });
-    this.#aftermath = new Aftermath(plan, random, this.#journal, this.#flow);
+    this.#aftermath = new Aftermath(plan, clock, random, this.#journal, this.#flow);
     this.#attempts = new Attempts(plan, clock, this.#journal, this.#flow, this.#aftermath);
+    this.#batchAttempts = new BatchAttempts(plan, clock, this.#journal, this.#flow);
     this.#arrival = new Arrival(plan, catalog, this.#journal, this.#attempts);
     this.#onFailed = onFailed;
   }
@@ -98,7 +103,9 @@ export class Consumer implements RecordSink {
     this.#lanes.delete(lane);
     state.phase = "gone";
     this.#flow.closeLane(state);
-    this.#attempts.abort(new Error(`${lane.name} has gone to another member of the group`), state);
+    const reason = new Error(`${lane.name} has gone to another member of the group`);
+    this.#attempts.abort(reason, state);
+    this.#batchAttempts.abort(reason, state);
     state.idle?.();
   }
 
@@ -119,5 +126,6 @@ export class Consumer implements RecordSink {
   /** Aborts the signals of all handlers that run. */
   abort(reason: Error): void {
     this.#attempts.abort(reason);
+    this.#batchAttempts.abort(reason);
   }
 }

@@ -4,6 +4,8 @@ import type { DeadLetterReason } from "../dead-letter.ts";
 import type { Lane, ParkingPlace } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { HandlerDelivery } from "./delivery.ts";
+import type { EntryBatch } from "./entry-batch.ts";
+import type { Gathering } from "./gathering.ts";
 import type { Handling } from "./handling.ts";
 import type { ParkedKey, ParkedLane } from "./parked-key.ts";
 
@@ -42,7 +44,15 @@ export class LaneState {
 /** What is done with an entry at its turn. */
 export type Step =
   | { readonly kind: "handle" }
+  /** An attempt of it has failed within a batch that has not. */
+  | { readonly kind: "failed"; readonly error: unknown }
+  | Move;
+
+/** What the broker does with an entry that is not handled here. */
+export type Move =
   | { readonly kind: "retry-later"; readonly delayMs: number }
+  /** A request that nobody waits for any more. */
+  | { readonly kind: "drop" }
   | {
       readonly kind: "dead-letter";
       readonly reason: DeadLetterReason;
@@ -50,8 +60,9 @@ export type Step =
     };
 
 export const handleStep: Step = { kind: "handle" };
+export const dropStep: Move = { kind: "drop" };
 
-export function deadLetter(reason: DeadLetterReason, exception: string): Step {
+export function deadLetter(reason: DeadLetterReason, exception: string): Move {
   return { kind: "dead-letter", reason, exception };
 }
 
@@ -82,8 +93,12 @@ export class Entry implements Timed {
   /** Their bodies. */
   bytesBehind = 0;
   /** The next in line for a free place. */
-  nextReady: Entry | undefined;
-  state: "waiting" | "ready" | "running" | "held" | "over" = "waiting";
+  nextReady: Entry | EntryBatch | undefined;
+  state: "waiting" | "gathered" | "ready" | "running" | "held" | "over" = "waiting";
+  /** Where it may join a batch; `undefined` for one that is handled alone. */
+  gathering: Gathering | undefined;
+  /** The batch that it has joined, until that has ended. */
+  batch: EntryBatch | undefined;
 
   /** Nothing else of its lane begins. */
   isBlocking = false;
@@ -103,6 +118,8 @@ export class Entry implements Timed {
   /** While a handler runs. */
   delivery: HandlerDelivery | undefined;
   startedMs = 0;
+  /** Of a request that has less time than other handlings; those share a queue. */
+  deadline: Timer | undefined;
   isLate = false;
   /** While it is held. */
   timer: Timer | undefined;

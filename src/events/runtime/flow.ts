@@ -2,6 +2,9 @@ import { type Clock, outsideContext, type Platform } from "../../platform/index.
 import type { SubscriptionStats } from "../broker.ts";
 import type { StoredRecord } from "../record.ts";
 import type { Entry, LaneState } from "./entry.ts";
+import type { EntryBatch } from "./entry-batch.ts";
+import { Gathering } from "./gathering.ts";
+import type { Handling } from "./handling.ts";
 import { Intake } from "./intake.ts";
 import type { Journal } from "./journal.ts";
 import { KeyScheduler } from "./key-scheduler.ts";
@@ -14,9 +17,19 @@ import type { ConsumerPlan } from "./plan.ts";
 export interface FlowHost {
   /** An entry has its turn; it ends with `leave`, `hold`, `park` or `putBack`, exactly once. */
   start(entry: Entry): void;
+  /** Whether a handler may get an entry of a batch now; otherwise it has its turn alone. */
+  isFit(entry: Entry): boolean;
+  /** A batch has its turn; it ends with `leaveBatch`. */
+  startBatch(batch: EntryBatch): void;
   /** A record comes back; `undefined`: it is not handled here. */
   receive(lane: LaneState, record: StoredRecord, parkedKey: ParkedKey): Entry | undefined;
 }
+
+/**
+ * What becomes of an entry when its batch has ended, unless it is settled: another turn alone, back to the broker, or
+ * nothing, because somebody else has its lane.
+ */
+export type Fate = "again" | "released" | "forgotten";
 
 /**
  * The entries that a consumer has in its hands, from their arrival until they leave: which of them have their turn
@@ -33,6 +46,8 @@ export class Flow implements ParkingHost {
   readonly #intake: Intake;
   readonly #load = new ParkedLoad();
   readonly #parking: Parking;
+  /** Of batch handlers. */
+  readonly #gatherings = new Map<Handling, Gathering>();
   #isOpen = false;
   #isStopped = false;
   #idle: (() => void) | undefined;
@@ -44,7 +59,10 @@ export class Flow implements ParkingHost {
     this.#host = host;
     this.#isUnordered = plan.onFailure === "unordered";
     this.#isBlocking = plan.onFailure === "block";
-    this.#scheduler = new KeyScheduler(clock, plan.concurrency, this.#load, entry => host.start(entry));
+    this.#scheduler = new KeyScheduler(clock, plan.concurrency, this.#load, entry => host.start(entry), {
+      isFit: entry => host.isFit(entry),
+      start: batch => host.startBatch(batch),
+    });
     this.#intake = new Intake(plan.limits, this.#load);
     const { recordsMax, bytesMax } = plan.limits;
     const outMax = Math.max(1, Math.floor(recordsMax * recalledShare));
@@ -89,13 +107,36 @@ export class Flow implements ParkingHost {
       return;
     }
     this.#intake.add(entry.lane, entry.bytes);
-    if (!this.#parking.takes(entry)) this.#scheduler.add(entry);
+    if (!this.#parking.takes(entry)) this.#line(entry);
+  }
+
+  /** Puts an entry into its line. */
+  #line(entry: Entry): void {
+    const { handling } = entry;
+    // One that has been tried before goes alone: nobody else pays for what it does to its process.
+    if (handling?.batch !== undefined && entry.attempts === 0 && entry.step.kind === "handle") {
+      entry.gathering = this.#gatheringOf(handling);
+    }
+    this.#scheduler.add(entry);
   }
 
   /** All entries of a hand-over have been added. */
   arrived(): void {
     this.#regulate();
     this.#dispatch();
+  }
+
+  #gatheringOf(handling: Handling): Gathering | undefined {
+    let gathering = this.#gatherings.get(handling);
+    if (gathering === undefined && handling.batch !== undefined) {
+      const line = {
+        push: (batch: EntryBatch) => this.#scheduler.push(batch),
+        goOn: () => this.#dispatch(),
+      };
+      gathering = new Gathering(handling.batch.limits, this.#clock, line);
+      this.#gatherings.set(handling, gathering);
+    }
+    return gathering;
   }
 
   #regulate(): void {
@@ -123,12 +164,33 @@ export class Flow implements ParkingHost {
     const { lane } = entry;
     if (isSettled && lane.phase !== "gone") entry.source.settle(entry.record);
     this.#scheduler.done(entry);
-    this.#intake.remove(lane, entry.bytes);
-    if (entry.parkedKey !== undefined) {
-      if (isSettled) this.#parking.done(entry.parkedKey, entry.bytes);
-      else this.#parking.forgotten(entry.parkedKey, entry.bytes);
-    }
+    this.#leaves(entry, isSettled);
     this.#placeIsFree(lane);
+  }
+
+  /** A batch has had its turn. Entries without another fate are settled. */
+  leaveBatch(batch: EntryBatch, fates: ReadonlyMap<Entry, Fate>): void {
+    const { entries } = batch;
+    for (const entry of entries) if (!fates.has(entry)) entry.source.settle(entry.record);
+    this.#scheduler.end(batch, entry => fates.get(entry) === "again");
+    const lanes = new Set<LaneState>();
+    for (const entry of entries) {
+      lanes.add(entry.lane);
+      const fate = fates.get(entry);
+      if (fate === "again") continue;
+      this.#leaves(entry, fate === undefined);
+      if (fate === "released" && entry.parkedKey === undefined) entry.lane.lane.release(entry.record);
+    }
+    for (const lane of lanes) if (lane.running === 0) lane.idle?.();
+    this.#goOn();
+  }
+
+  /** It is in memory no more. */
+  #leaves({ lane, bytes, parkedKey }: Entry, isSettled: boolean): void {
+    this.#intake.remove(lane, bytes);
+    if (parkedKey === undefined) return;
+    if (isSettled) this.#parking.done(parkedKey, bytes);
+    else this.#parking.forgotten(parkedKey, bytes);
   }
 
   /** Its next attempt comes after a delay; what waits behind it meanwhile is what the plan says. */
@@ -201,7 +263,7 @@ export class Flow implements ParkingHost {
         this.#parking.done(key, record.body.length);
       } else {
         this.#intake.add(state, entry.bytes);
-        this.#scheduler.add(entry);
+        this.#line(entry);
       }
     }
     this.arrived();
@@ -250,8 +312,7 @@ export class Flow implements ParkingHost {
     for (const entry of dropped) {
       entry.timer?.cancel();
       entry.timer = undefined;
-      this.#intake.remove(lane, entry.bytes);
-      if (entry.parkedKey !== undefined) this.#parking.forgotten(entry.parkedKey, entry.bytes);
+      this.#leaves(entry, false);
     }
     return dropped;
   }
@@ -284,6 +345,10 @@ export class Flow implements ParkingHost {
 
   #placeIsFree(lane: LaneState): void {
     if (lane.running === 0) lane.idle?.();
+    this.#goOn();
+  }
+
+  #goOn(): void {
     this.#dispatch();
     if (this.#idle !== undefined && this.#isIdle) this.#idle();
   }

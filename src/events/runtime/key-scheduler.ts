@@ -1,7 +1,19 @@
 import type { Clock } from "../../platform/index.ts";
 import type { Entry, LaneState } from "./entry.ts";
+import { EntryBatch } from "./entry-batch.ts";
+import type { Gathering } from "./gathering.ts";
+import { append, behead, prepend } from "./key-line.ts";
 import { sliceEvery, sliceMs } from "./limits.ts";
 import type { ParkedLoad } from "./parked-load.ts";
+import { ReadyLine } from "./ready-line.ts";
+
+/** What is done at the turn of a batch. */
+export interface BatchTurns {
+  /** Whether a handler may get an entry now; one that it may not is taken out of its batch and has its turn alone. */
+  isFit(entry: Entry): boolean;
+  /** Runs a batch of two entries or more; calls `end` for it, at once or later, exactly once. */
+  start(batch: EntryBatch): void;
+}
 
 /**
  * Which entry is next: those of one key one after the other, different keys beside each other, never more at once than
@@ -9,19 +21,23 @@ import type { ParkedLoad } from "./parked-load.ts";
  * single one after each of its own.
  *
  * An entry is a head, first of its key, or waits behind one. A head waits for a place (`ready`), has one (`running`), or
- * has given it back but keeps its key (`held`). Entries without a key are heads of nothing.
+ * has given it back but keeps its key (`held`). Entries without a key are heads of nothing. A head for a batch handler
+ * joins a batch (`gathered`), and those right behind it join the same; the batch takes one place for all of them.
  *
- * Every operation takes constant time but `drop`, which looks at what there is.
+ * Every operation takes constant time for each entry that it moves, but `drop`, which looks at what there is.
  */
 export class KeyScheduler {
   readonly #clock: Clock;
   readonly #places: number;
   readonly #start: (entry: Entry) => void;
+  readonly #batchTurns: BatchTurns | undefined;
   /** The last lane of each name: one that comes back finds the handlers of the one before. */
   readonly #lanes = new Map<string, LaneState>();
-  #firstReady: Entry | undefined;
-  #lastReady: Entry | undefined;
+  readonly #line = new ReadyLine();
   readonly #held = new Set<Entry>();
+  /** Those that have not had their turn. */
+  readonly #batches = new Set<EntryBatch>();
+  #taken = 0;
   #running = 0;
   readonly #load: ParkedLoad;
   #parkedKeys = 0;
@@ -36,14 +52,17 @@ export class KeyScheduler {
   /**
    * @param load where held entries and those behind them are counted
    * @param start runs an entry; it calls `done`, `hold` or `detach` for it, at once or later, exactly once
+   * @param batchTurns where entries may have a `gathering`
    */
-  constructor(clock: Clock, places: number, load: ParkedLoad, start: (entry: Entry) => void) {
+  constructor(clock: Clock, places: number, load: ParkedLoad, start: (entry: Entry) => void, batchTurns?: BatchTurns) {
     this.#clock = clock;
     this.#places = places;
     this.#load = load;
     this.#start = start;
+    this.#batchTurns = batchTurns;
   }
 
+  /** Entries that have their turn; those of a batch all count. */
   get running(): number {
     return this.#running;
   }
@@ -79,11 +98,15 @@ export class KeyScheduler {
       this.#ready(entry);
       return;
     }
-    head.last.follower = entry;
-    head.last = entry;
-    head.behind++;
-    head.bytesBehind += entry.bytes;
+    const { batch } = head.last;
+    append(head, entry);
     if (head.state === "held") this.#load.add(head.lane, 1, entry.bytes);
+    else if (batch !== undefined && batch.gathering === entry.gathering) batch.gathering.follow(batch, entry);
+  }
+
+  /** A batch is due: it waits for a place with the others. */
+  push(batch: EntryBatch): void {
+    this.#line.push(batch);
   }
 
   /** Starts what can start. */
@@ -94,8 +117,9 @@ export class KeyScheduler {
     try {
       let started = 0;
       let sliceEndMs = 0;
-      while (this.#running < this.#places && this.#firstReady !== undefined && !this.#isStopped) {
-        if (++started % sliceEvery === 0) {
+      while (this.#taken < this.#places && !this.#line.isEmpty && !this.#isStopped) {
+        if (++started >= sliceEvery) {
+          started = 0;
           const nowMs = this.#clock.now();
           if (sliceEndMs === 0) sliceEndMs = nowMs + sliceMs;
           else if (nowMs >= sliceEndMs) {
@@ -104,19 +128,12 @@ export class KeyScheduler {
             return;
           }
         }
-        const entry = this.#firstReady;
-        this.#firstReady = entry.nextReady;
-        entry.nextReady = undefined;
-        if (this.#firstReady === undefined) this.#lastReady = undefined;
-        const { lane } = entry;
-        if (lane.blockers > 0 && !entry.isBlocking) {
-          lane.stalled.push(entry);
-          continue;
-        }
-        entry.state = "running";
-        this.#running++;
-        lane.running++;
-        this.#start(entry);
+        const turn = this.#line.shift() as Entry | EntryBatch;
+        if (turn instanceof EntryBatch) {
+          started += turn.entries.length;
+          this.#beginBatch(turn);
+        } else if (turn.lane.blockers > 0 && !turn.isBlocking) turn.lane.stalled.push(turn);
+        else this.#begin(turn);
       }
     } finally {
       this.#isDispatching = false;
@@ -149,6 +166,39 @@ export class KeyScheduler {
     this.#retain(entry);
   }
 
+  /**
+   * A batch that has run is done with. Entries that do not go again are too; the others have further turns alone, in their
+   * order and before what waits behind them.
+   */
+  end(batch: EntryBatch, goesAgain: (entry: Entry) => boolean): void {
+    this.#taken--;
+    this.#running -= batch.entries.length;
+    for (const entry of batch.entries) entry.lane.running--;
+    const heads: Entry[] = [];
+    for (const entry of batch.entries) {
+      // The first of a key is its head; the others leave with it.
+      if (entry.batch !== batch) continue;
+      const again: Entry[] = [];
+      let head: Entry | undefined = entry;
+      while (head !== undefined && head.batch === batch) {
+        const next = behead(head);
+        head.batch = undefined;
+        head.gathering = undefined;
+        head.state = "over";
+        if (goesAgain(head)) again.push(head);
+        head = next;
+      }
+      for (const one of again.toReversed()) {
+        one.state = "waiting";
+        head = prepend(one, head);
+      }
+      this.#follow(entry, head);
+      if (head !== undefined) heads.push(head);
+    }
+    for (const head of heads) if (head.step.kind !== "failed") this.#ready(head);
+    for (const head of heads.toReversed()) if (head.step.kind === "failed") this.#ready(head);
+  }
+
   /** A held entry is ready again. */
   unhold(entry: Entry): void {
     this.#unpark(entry);
@@ -164,8 +214,7 @@ export class KeyScheduler {
     this.#unblock(head);
     const taken: Entry[] = [];
     for (let entry: Entry | undefined = head; entry !== undefined; ) {
-      const next: Entry | undefined = entry.follower;
-      alone(entry);
+      const next = behead(entry);
       entry.state = "over";
       taken.push(entry);
       entry = next;
@@ -195,15 +244,13 @@ export class KeyScheduler {
     }
     for (const entry of lane.stalled) if (entry.key === undefined) out.push(entry);
     lane.stalled = [];
-    let ready = this.#firstReady;
-    this.#firstReady = undefined;
-    this.#lastReady = undefined;
-    while (ready !== undefined) {
-      const next: Entry | undefined = ready.nextReady;
-      ready.nextReady = undefined;
-      if (ready.lane !== lane) this.#ready(ready);
-      else if (ready.key === undefined) out.push(ready);
-      ready = next;
+    for (const entry of this.#line.drop(lane)) if (entry.key === undefined) out.push(entry);
+    for (const batch of this.#batches) {
+      for (const entry of batch.entries) if (entry.lane === lane && entry.key === undefined) out.push(entry);
+      batch.thin(lane);
+      if (batch.entries.length > 0) continue;
+      this.#batches.delete(batch);
+      batch.gathering.forget(batch);
     }
     for (const entry of out) {
       entry.state = "over";
@@ -220,20 +267,15 @@ export class KeyScheduler {
     const wasHeld = head.state === "held";
     const kept: Entry[] = [];
     for (let entry: Entry | undefined = head; entry !== undefined; ) {
-      const next: Entry | undefined = entry.follower;
-      alone(entry);
+      const next = behead(entry);
       (entry.lane !== lane || entry.state === "running" ? kept : out).push(entry);
       entry = next;
     }
-    const first = kept[0];
+    const first = kept.reduceRight<Entry | undefined>((line, entry) => prepend(entry, line), undefined);
     if (first === undefined) {
       heads.delete(key);
       return;
     }
-    for (const [index, entry] of kept.entries()) entry.follower = kept[index + 1];
-    first.last = kept.at(-1) as Entry;
-    first.behind = kept.length - 1;
-    first.bytesBehind = kept.reduce((sum, { bytes }) => sum + bytes, -first.bytes);
     heads.set(key, first);
     if (first !== head) this.#ready(first);
     else if (wasHeld) this.#retain(first);
@@ -241,33 +283,100 @@ export class KeyScheduler {
 
   /** The key is free for the next. */
   #advance(entry: Entry): void {
-    const { key, follower, lane } = entry;
+    if (entry.key === undefined) return;
+    const head = behead(entry);
+    this.#follow(entry, head);
+    if (head !== undefined) this.#ready(head);
+  }
+
+  /** The line of an entry's key goes on with another head, or ends. */
+  #follow({ key, lane }: Entry, head: Entry | undefined): void {
     if (key === undefined) return;
-    const { heads } = lane;
-    if (follower === undefined) {
-      heads.delete(key);
+    if (head !== undefined) lane.heads.set(key, head);
+    else {
+      lane.heads.delete(key);
       if (lane.phase !== "open") this.#forget(lane);
-      return;
     }
-    follower.last = entry.last;
-    follower.behind = entry.behind - 1;
-    follower.bytesBehind = entry.bytesBehind - follower.bytes;
-    follower.parkedSinceMs = entry.parkedSinceMs;
-    alone(entry);
-    heads.set(key, follower);
-    this.#ready(follower);
   }
 
   #ready(entry: Entry): void {
+    if (entry.gathering !== undefined) {
+      this.#gather(entry, entry.gathering);
+      return;
+    }
     entry.state = "ready";
-    if (this.#lastReady === undefined) this.#firstReady = entry;
-    else this.#lastReady.nextReady = entry;
-    this.#lastReady = entry;
+    // One that has failed in a batch may have its lane to block: nothing else comes before that.
+    if (entry.step.kind === "failed") this.#line.unshift(entry);
+    else this.#line.push(entry);
+  }
+
+  /** A head joins a batch, and so do those right behind it that go to the same handler. */
+  #gather(head: Entry, gathering: Gathering): void {
+    const batch = gathering.join(head);
+    this.#batches.add(batch);
+    let next = head.follower;
+    while (next !== undefined && next.gathering === gathering && gathering.follow(batch, next)) next = next.follower;
+  }
+
+  #begin(entry: Entry): void {
+    entry.state = "running";
+    this.#taken++;
+    this.#running++;
+    entry.lane.running++;
+    this.#start(entry);
+  }
+
+  #beginBatch(batch: EntryBatch): void {
+    batch.gathering.close(batch);
+    this.#batches.delete(batch);
+    for (const entry of batch.entries) if (entry.batch === batch && this.#isHead(entry)) this.#part(entry, batch);
+    batch.thin();
+    const { entries } = batch;
+    const [first] = entries;
+    if (first === undefined) return;
+    if (entries.length === 1) {
+      first.batch = undefined;
+      first.gathering = undefined;
+      this.#begin(first);
+      return;
+    }
+    this.#taken++;
+    this.#running += entries.length;
+    for (const entry of entries) {
+      entry.state = "running";
+      entry.lane.running++;
+    }
+    this.#batchTurns?.start(batch);
+  }
+
+  /** Of the entries of one key, those that may not run now leave their batch, and so do all behind them. */
+  #part(head: Entry, batch: EntryBatch): void {
+    const isBlocked = head.lane.blockers > 0;
+    let isParted = isBlocked;
+    for (let entry: Entry | undefined = head; entry !== undefined && entry.batch === batch; entry = entry.follower) {
+      if (!isParted && this.#batchTurns?.isFit(entry) === false) {
+        isParted = true;
+        entry.gathering = undefined;
+      }
+      if (!isParted) continue;
+      entry.batch = undefined;
+      entry.state = "waiting";
+    }
+    if (head.batch === batch) return;
+    if (isBlocked) {
+      head.state = "ready";
+      head.lane.stalled.push(head);
+    } else this.#ready(head);
+  }
+
+  #isHead(entry: Entry): boolean {
+    return entry.key === undefined || entry.lane.heads.get(entry.key) === entry;
   }
 
   #leavePlace(entry: Entry, state: "over" | "held"): void {
     if (entry.state !== "running") throw new Error(`an entry that is ${entry.state} left its place`);
     entry.state = state;
+    this.#taken--;
     this.#running--;
     entry.lane.running--;
   }
@@ -300,12 +409,4 @@ export class KeyScheduler {
     const { name } = lane.lane;
     if (lane.phase !== "open" && lane.heads.size === 0 && this.#lanes.get(name) === lane) this.#lanes.delete(name);
   }
-}
-
-/** In no line any more. */
-function alone(entry: Entry): void {
-  entry.follower = undefined;
-  entry.last = entry;
-  entry.behind = 0;
-  entry.bytesBehind = 0;
 }

@@ -28,6 +28,19 @@ export const recallChunkMax = 64;
 export const recallReadsMax = 4;
 /** What came back may hold so much beside the buffer, as a share of it. */
 export const recalledShare = 0.125;
+/** Events of a batch, unless its options say otherwise, and at most: of the latter two fit into what a member buffers. */
+export const batchEventsDefault = 100;
+export const batchEventsMax = 10_000;
+/** How long the first event of a batch waits for others, in milliseconds: little beside a broker's own delays under load. */
+export const batchWaitMs = 50;
+/** Longer than a minute nobody should keep an event that could be handled. */
+export const batchWaitMsMax = 60_000;
+/** Bodies of a batch, in bytes; at most what lets one batch fill while another is handled. */
+export const batchBytesDefault = 1_048_576;
+export const batchBytesMax = bufferedBytesMax * resumeShare;
+/** Events that handlers have at once: `concurrency` batches, or fewer where they are large, since all of them are in memory
+ * twice, in handlers and in the making. Two of the largest batches fit in any case. */
+export const batchedEventsAtOnceMax = 4_096;
 
 /** Attempts in all. */
 export const maxAttempts = 8;

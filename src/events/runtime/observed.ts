@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../../errors/index.ts";
 import type { DeadLetterReason } from "../dead-letter.ts";
 
 /** What all that is observed of an event says. */
@@ -74,12 +75,80 @@ export interface EventHandlerAbandoned extends OfEvent {
   readonly runningMs: number;
 }
 
+/** What all that is observed of a batch says. */
+interface OfBatch {
+  readonly group: string;
+  /** Of its first event, like the type. */
+  readonly topic: string;
+  readonly eventType: string | undefined;
+  readonly events: number;
+}
+
+/** A batch handler has returned for two events or more; each of them is told as `events.handled` or `events.failed` too. */
+export interface EventBatchHandled extends OfBatch {
+  readonly type: "events.batch.handled";
+  /** Of their bodies. */
+  readonly bytes: number;
+  readonly durationMs: number;
+  /** Events of it that the handler said had failed. */
+  readonly failed: number;
+}
+
+/** A batch handler has thrown for two events or more: each goes on alone, and no attempt is counted. */
+export interface EventBatchFailed extends OfBatch {
+  readonly type: "events.batch.failed";
+  readonly durationMs: number;
+  readonly error: unknown;
+}
+
+/** A batch handler goes on long after its deadline and its signal; it keeps its place among the concurrent ones. */
+export interface EventBatchAbandoned extends OfBatch {
+  readonly type: "events.batch.abandoned";
+  readonly runningMs: number;
+}
+
 /** The broker did not take a dead letter, a retry or the mark of an attempt; it is tried again. */
 export interface EventMoveFailed extends OfEvent {
   readonly type: "events.move.failed";
   readonly what: "dead-letter" | "retry-later" | "begin";
   readonly failures: number;
   readonly error: unknown;
+}
+
+/** A request was not handled, or not again, because nobody waits for its reply any more. */
+export interface RequestExpired extends OfEvent {
+  readonly type: "events.request.expired";
+  /** Attempts that had begun. */
+  readonly attempts: number;
+}
+
+/** A reply was handed to the broker, or an error in its place. */
+export interface RequestReplied extends Omit<OfEvent, "group"> {
+  readonly type: "events.replied";
+  readonly code: ErrorCode | "ok";
+}
+
+/** A reply has reached nobody. The request counts as done. */
+export interface ReplyUnsent extends Omit<OfEvent, "group"> {
+  readonly type: "events.reply.unsent";
+  readonly code: ErrorCode | "ok";
+  readonly why: string;
+}
+
+/** A request of this process has ended. */
+export interface RequestEnded {
+  readonly type: "events.requested";
+  readonly topic: string;
+  readonly eventType: string;
+  readonly code: ErrorCode | "ok";
+  readonly durationMs: number;
+}
+
+/** A reply came that nobody waits for: too late, or for the second time. */
+export interface ReplyDropped {
+  readonly type: "events.reply.dropped";
+  readonly correlationId: string | undefined;
+  readonly place: string;
 }
 
 /** A subscription could not go on. */
@@ -105,8 +174,16 @@ export type EventsEvent =
   | EventDeadLettered
   | EventIgnored
   | EventHandlerAbandoned
+  | EventBatchHandled
+  | EventBatchFailed
+  | EventBatchAbandoned
   | EventMoveFailed
   | EventsParked
   | ParkingFailed
+  | RequestExpired
+  | RequestReplied
+  | ReplyUnsent
+  | RequestEnded
+  | ReplyDropped
   | SubscriptionFailed
   | EventsPublished;

@@ -10,6 +10,9 @@ const typeField = "event_type";
 /** As much of a record, or of a dead letter, as its message is read from. */
 type Read = Pick<StoredRecord, "attributes" | "body">;
 
+/** As much of a contract as reading needs. */
+type Readable = Pick<EventContract, "typeName" | "binary" | "json">;
+
 /**
  * Finds the contract of a record. CloudEvents' type decides where there is one. A record of a plain producer has no
  * attributes, or only a type that its driver took from the routing key; its body's `event_type` counts then, in the spelling
@@ -66,7 +69,7 @@ function mediaType(contentType: string): string {
  * The message of a record. Without a content type it is JSON if it parses as such.
  * @throws Unreadable
  */
-export function readEvent(record: Read, contract: EventContract): object {
+export function readEvent(record: Read, contract: Readable): object {
   const { contentType } = record.attributes;
   // The common spelling first, without looking at it in detail.
   if (contentType !== "application/json" && contentType !== undefined) {
@@ -86,7 +89,7 @@ export function readEvent(record: Read, contract: EventContract): object {
   }
 }
 
-function readBinary(body: Uint8Array, contract: EventContract): object {
+function readBinary(body: Uint8Array, contract: Readable): object {
   try {
     return contract.binary.decode(body, 0, body.length);
   } catch (cause) {
@@ -94,7 +97,7 @@ function readBinary(body: Uint8Array, contract: EventContract): object {
   }
 }
 
-function undecodable(contract: EventContract, cause: unknown): Unreadable {
+function undecodable(contract: Readable, cause: unknown): Unreadable {
   const field = cause instanceof CodecError && cause.path !== "" ? `${cause.path}: ` : "";
   return new Unreadable("undecodable", `it is no ${contract.typeName}: ${field}${(cause as Error).message}`, { cause });
 }

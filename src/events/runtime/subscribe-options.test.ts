@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { onBatch } from "../batch.ts";
 import type { SubscribeOptions } from "../broker.ts";
 import { ledger } from "../conformance/ledger.ts";
 import type { BrokerCapabilities } from "../driver.ts";
 import { BrokerError } from "../errors.ts";
 import { on } from "../handler.ts";
-import { initialDelayMs, maxAttempts, maxDelayMs } from "./limits.ts";
+import { batchedEventsAtOnceMax, initialDelayMs, maxAttempts, maxDelayMs } from "./limits.ts";
 import { checkSubscription } from "./subscribe-options.ts";
 
 const { PlacedSchema, NotedSchema } = ledger("ledger");
@@ -33,6 +34,8 @@ test("a group and handlers are enough: everything else follows from the broker",
     types: ["ledger.placed", "ledger.noted"],
     order: "key",
     concurrency: 16,
+    largestBatch: 1,
+    eventsAtOnce: 16,
     from: "beginning",
     specific: {},
   });
@@ -148,6 +151,38 @@ for (const [what, text, options, capabilities, name] of mistakes) {
     );
   });
 }
+
+const batched = (eventsMax: number) => onBatch(PlacedSchema, { eventsMax }, () => {});
+
+test("batches: a broker gives as many events as their handlers can have at once, within bounds", () => {
+  const atOnce = (eventsMax: number, concurrency: number) => {
+    const { demand } = check({ concurrency }, {}, [batched(eventsMax), noted]);
+    assert.equal(demand.largestBatch, eventsMax);
+    return demand.eventsAtOnce;
+  };
+  assert.equal(atOnce(1, 16), 16);
+  assert.equal(atOnce(100, 16), 1_600);
+  assert.equal(atOnce(100, 1), 200, "one fills while another is handled");
+  assert.equal(atOnce(1_000, 16), batchedEventsAtOnceMax);
+  assert.equal(atOnce(10_000, 16), 20_000);
+  assert.equal(atOnce(2, 10_000), 10_000);
+});
+
+test("middleware around a batch handler is an error that says where it goes instead", () => {
+  const middleware = [async (_event: object, _delivery: object, next: () => Promise<void>) => next()];
+  assert.throws(
+    () => check({ middleware }, {}, [noted, batched(10)]),
+    /middleware runs around single events, and ledger\.placed has a batch handler; call what belongs around the batch in/,
+  );
+  assert.doesNotThrow(() => check({ middleware: [] }, {}, [batched(10)]));
+});
+
+test("a batch handler without a second attempt is an error: a crash would make dead letters of innocents", () => {
+  assert.throws(
+    () => check({ retry: { maxAttempts: 1 } }, {}, [batched(10)]),
+    /retry\.maxAttempts is 1, and ledger\.placed has a batch handler.*use at least 2, or on/,
+  );
+});
 
 test("no handler, and two for the same type, are errors", () => {
   assert.throws(() => check({}, {}, []), /there is no handler; pass at least one, made by on/);

@@ -2,6 +2,7 @@ import type { KafkaSubscribeOptions, OnFailure, RabbitmqSubscribeOptions, Subscr
 import type { BrokerCapabilities, Order, SubscriptionDemand } from "../driver.ts";
 import { BrokerError } from "../errors.ts";
 import type { EventHandler } from "../handler.ts";
+import { choice, number, onlyKnown, quoted } from "../option-checks.ts";
 import * as limits from "./limits.ts";
 import type { RetrySchedule } from "./retry-schedule.ts";
 
@@ -56,6 +57,9 @@ export function checkSubscription(
     throw new BrokerError(`${where}: middleware must be a list of functions (event, delivery, next) => Promise`);
   }
   const concurrency = number(where, "concurrency", options.concurrency, limits.concurrencyDefault, 1, 100_000, true);
+  const schedule = scheduleOf(where, options);
+  const largestBatch = Math.max(1, ...handlers.map(({ batch }) => batch?.limits.eventsMax ?? 1));
+  checkBatches(where, handlers, middleware, schedule);
   return {
     demand: {
       group,
@@ -63,11 +67,13 @@ export function checkSubscription(
       types: [...new Set(handlers.map(({ event }) => event.type))],
       order,
       concurrency,
+      largestBatch,
+      eventsAtOnce: eventsAtOnce(concurrency, largestBatch),
       from: fromOf(where, options, broker),
       specific: specificOf(options, broker.name),
     },
     onFailure: onFailureOf(where, options, order),
-    schedule: scheduleOf(where, options),
+    schedule,
     unknownTypes: choice(where, "unknownTypes", options.unknownTypes, "dead-letter", ["dead-letter", "ignore"]),
     handlerTimeoutMs: number(where, "handlerTimeoutMs", options.handlerTimeoutMs, limits.handlerTimeoutMs, 1, dayMs),
   };
@@ -92,6 +98,34 @@ function refuseDoubleHandlers(where: string, handlers: readonly EventHandler[]):
     }
     seen.set(name, event.typeName);
   }
+}
+
+function checkBatches(
+  where: string,
+  handlers: readonly EventHandler[],
+  middleware: readonly unknown[],
+  { maxAttempts }: RetrySchedule,
+): void {
+  const batched = handlers.find(({ batch }) => batch !== undefined);
+  if (batched === undefined) return;
+  const { type } = batched.event;
+  if (middleware.length > 0) {
+    throw new BrokerError(
+      `${where}: middleware runs around single events, and ${type} has a batch handler; call what belongs around the batch in the handler itself`,
+    );
+  }
+  if (maxAttempts < 2) {
+    throw new BrokerError(
+      `${where}: retry.maxAttempts is ${maxAttempts}, and ${type} has a batch handler: after a crash all events of a batch would be dead letters; use at least 2, or on(…)`,
+    );
+  }
+}
+
+/** Events that handlers have at once at most. */
+function eventsAtOnce(concurrency: number, largestBatch: number): number {
+  if (largestBatch === 1) return concurrency;
+  const wanted = Math.min(concurrency * largestBatch, limits.batchedEventsAtOnceMax);
+  return Math.max(wanted, concurrency, largestBatch * 2);
 }
 
 function orderOf(
@@ -167,40 +201,4 @@ function scheduleOf(where: string, { retry = {} }: SubscribeOptions): RetrySched
     factor: number(where, "retry.factor", retry.factor, limits.delayFactor, 1, 100),
     maxDelayMs,
   };
-}
-
-function number(
-  where: string,
-  name: string,
-  value: unknown,
-  byDefault: number,
-  min: number,
-  max: number,
-  isWhole = false,
-): number {
-  if (value === undefined) return byDefault;
-  if (typeof value === "number" && value >= min && value <= max && (!isWhole || Number.isInteger(value))) return value;
-  const what = isWhole ? "a whole number" : "a number";
-  throw new BrokerError(`${where}: ${name} is ${quoted(value)}; it must be ${what} from ${min} to ${max}`);
-}
-
-function choice<T extends string>(where: string, name: string, value: unknown, byDefault: T, all: readonly T[]): T {
-  if (value === undefined) return byDefault;
-  if (all.includes(value as T)) return value as T;
-  const list = all.map(one => `"${one}"`).join(", ");
-  throw new BrokerError(`${where}: ${name} is ${quoted(value)}; it must be one of ${list}`);
-}
-
-function onlyKnown(where: string, given: object, names: readonly string[]): void {
-  if (typeof given !== "object" || given === null) throw new BrokerError(`${where}: expected an object of options`);
-  for (const name of Object.keys(given)) {
-    if (!names.includes(name)) {
-      throw new BrokerError(`${where}: there is no option "${name}"; the options are ${names.join(", ")}`);
-    }
-  }
-}
-
-function quoted(value: unknown): string {
-  if (typeof value === "string") return `"${value.slice(0, 100)}"`;
-  return typeof value === "object" || typeof value === "function" ? `a value of type ${typeof value}` : String(value);
 }

@@ -1,5 +1,5 @@
 import { type Implementation, implement } from "trunkline";
-import { InventoryService } from "../gen/inventory/inventory_pb.ts";
+import { InventoryService, InventoryUpdatedSchema } from "../gen/inventory/inventory_pb.ts";
 import { type ServiceSetup, setUpEvents } from "../processes/service-setup.ts";
 import { inventoryEvents, inventoryHandlers } from "./inventory-service.ts";
 import { InventoryStore } from "./inventory-store.ts";
@@ -7,7 +7,7 @@ import { InventoryStore } from "./inventory-store.ts";
 const group = "order-processor";
 
 export async function setUpInventory(setup: ServiceSetup): Promise<Implementation> {
-  const { database, outbox, inboxOf, subscribe } = await setUpEvents(setup, "inventory");
+  const { database, outbox, inboxOf, subscribe } = await setUpEvents(setup, "inventory", [InventoryUpdatedSchema]);
   const store = new InventoryStore(database);
   setup.readiness["database"] = () => `${store.levels().length} products`;
   await subscribe(

@@ -10,6 +10,9 @@ import {
 } from "../gen/order/events_pb.ts";
 import type { OrderRecord, OrderStore } from "./order-store.ts";
 
+/** The events of order-service. */
+export const published = [OrderCreatedSchema, OrderConfirmedSchema, OrderRejectedSchema, OrderCancelledSchema] as const;
+
 /** What the others hear of. */
 export type OrderChange = "created" | "confirmed" | "rejected" | "cancelled";
 

@@ -5,7 +5,7 @@ import { OrderService } from "../gen/order/order_pb.ts";
 import { customerChannel } from "../processes/discovery.ts";
 import { type ServiceSetup, setUpEvents } from "../processes/service-setup.ts";
 import { stateFolder } from "../processes/state.ts";
-import { announceThrough, orderEvents } from "./order-events.ts";
+import { announceThrough, orderEvents, published } from "./order-events.ts";
 import { orderHandlers } from "./order-service.ts";
 import { OrderStore } from "./order-store.ts";
 import { openRequestKeys } from "./request-keys.ts";
@@ -23,7 +23,7 @@ export async function setUpOrders(setup: ServiceSetup): Promise<Implementation> 
   const customers = createClient(CustomerService, resources.use(customerChannel(environment, offset)));
   const keys = resources.use(openRequestKeys(join(stateFolder(offset), "request-keys.db")));
   interceptors.push(idempotency({ store: keys.store, leaseMs: keyLeaseMs }));
-  const { database, outbox, inboxOf, subscribe } = await setUpEvents(setup, "orders");
+  const { database, outbox, inboxOf, subscribe } = await setUpEvents(setup, "orders", published);
   const store = new OrderStore(database, { announce: announceThrough(outbox) });
   readiness["database"] = () => `${store.count()} orders`;
   await subscribe({ group }, orderEvents(store, await inboxOf(group)));

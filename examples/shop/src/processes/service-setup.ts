@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import type { Interceptor, ReadinessCheck } from "trunkline";
+import type { DescMessage } from "@bufbuild/protobuf";
+import type { Interceptor, ReadinessCheck, ServerAsyncApiOptions } from "trunkline";
 import { type EventHandler, type Inbox, inbox, type Outbox, outbox, type SubscribeOptions } from "trunkline/events";
 import { connectShopBroker, eventObserver, eventsUrl } from "../events/broker.ts";
 import { openDatabase } from "./database.ts";
@@ -16,6 +17,8 @@ export interface ServiceSetup {
   /** What `/readyz` asks. */
   readonly readiness: Record<string, ReadinessCheck>;
   readonly interceptors: Interceptor[];
+  /** What `/asyncapi.json` shows; `undefined` for a service without events. */
+  asyncapi: ServerAsyncApiOptions | undefined;
 }
 
 /** A service's database, with its connection to the events of the others. */
@@ -29,13 +32,20 @@ export interface ServiceEvents {
 
 /**
  * Opens the database `<name>.db` and connects to the broker.
+ * @param publishes the events that the service tells others of
  * @throws BrokerError when the broker cannot be reached: the supervisor starts the service again a little later
  */
-export async function setUpEvents(setup: ServiceSetup, name: string): Promise<ServiceEvents> {
+export async function setUpEvents(
+  setup: ServiceSetup,
+  name: string,
+  publishes: readonly DescMessage[] = [],
+): Promise<ServiceEvents> {
   const { service, offset, environment, resources, readiness } = setup;
   const database = openDatabase(join(stateFolder(offset), `${name}.db`));
   resources.defer(() => database.close());
-  const broker = resources.use(await connectShopBroker(service, eventsUrl(environment["EVENTS_URL"], offset)));
+  const url = eventsUrl(environment["EVENTS_URL"], offset);
+  const broker = resources.use(await connectShopBroker(service, url));
+  setup.asyncapi = { broker, publishes, servers: { events: url } };
   readiness["events"] = () => {
     const { isReady, detail } = broker.status();
     if (!isReady) throw new Error(detail);

@@ -1,10 +1,8 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { type Method, requestIsStream, responseIsStream, type Service } from "../../../contract/index.ts";
+import { constraintsOf, type Schema, Schemas } from "../../../contract/schema/index.ts";
 import { findField, hasFields, isParameter } from "../request-value.ts";
 import type { RestRoute } from "../route.ts";
-import { constraintsOf } from "./rules.ts";
-import type { Schema } from "./schema.ts";
-import { Schemas } from "./schemas.ts";
 import { DocumentedSecurity, type OpenApiSecurity, type SchemeObject, type SecurityRequirement } from "./security.ts";
 
 export interface OpenApiOptions {

@@ -1,6 +1,5 @@
+import { exampleOf, type Schema } from "../../../contract/schema/index.ts";
 import type { OpenApiDocument, Operation } from "./document.ts";
-import { exampleOf } from "./example.ts";
-import type { Schema } from "./schema.ts";
 
 /** Nothing is loaded from anywhere, and nothing in the page runs but the script whose hash this is. */
 export interface DocsPage {

@@ -7,7 +7,8 @@ import {
   type FieldList,
   type HeaderField,
 } from "../../../wire/index.ts";
-import type { ClientCall, ClientWire } from "../client-call.ts";
+import type { ClientCall } from "../client-call.ts";
+import type { ClientWire } from "../client-wire.ts";
 import { decompressAnswer, isEncoding } from "../compression.ts";
 import { EnvelopeReader, type EnvelopeSink, envelopeBytes } from "../envelope.ts";
 import { compressedEnvelope, compressedFlag, decodeAnswer, writeEnvelope } from "./message.ts";

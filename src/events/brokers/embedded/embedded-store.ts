@@ -5,6 +5,7 @@ import { BrokerError, PublishError } from "../../errors.ts";
 import {
   type Balance,
   editedLetter,
+  goneReplies,
   type HeldLane,
   type LaneCommit,
   type LogRecord,
@@ -108,6 +109,21 @@ export class EmbeddedStore implements LogStore {
       throw new BrokerError(`sqlite: ${this.#url.file} has no topic ${missing.join(", ")}, and createTopics is false`);
     }
     await this.#write({ kind: "topics", topics: missing, partitions: this.#url.partitions });
+  }
+
+  async openReplies(topic: string): Promise<void> {
+    await this.#write({ kind: "topics", topics: [topic], partitions: 1 });
+  }
+
+  async closeReplies(topic: string): Promise<void> {
+    await this.#write({ kind: "removeTopic", topic });
+  }
+
+  async appendReply(reply: EventRecord): Promise<PublishFailure | undefined> {
+    // Asked of the file: another process may have removed it.
+    if (this.partitions(reply.topic).length === 0) return goneReplies("sqlite", reply.topic);
+    const [failure] = await this.#append([reply]);
+    return failure;
   }
 
   async join({ group, member, topics }: StoreMember, from: "beginning" | "now"): Promise<void> {

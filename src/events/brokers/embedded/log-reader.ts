@@ -79,13 +79,15 @@ export class LogReader {
 
   changes(): Changes {
     const appended: Partition[] = [];
-    for (const row of this.#all("SELECT id, topic, partition, next_offset FROM trunkline_partition")) {
+    const rows = this.#all("SELECT id, topic, partition, next_offset FROM trunkline_partition");
+    for (const row of rows) {
       const partition = this.#partition(row);
       const nextOffset = Number(row["next_offset"]);
       if (nextOffset <= partition.nextOffset) continue;
       partition.nextOffset = nextOffset;
       appended.push(partition);
     }
+    if (this.#partitions.size > rows.length) this.#forgetAllBut(new Set(rows.map(({ id }) => Number(id))));
     const [regrouped, held]: [string[], string[]] = [[], []];
     for (const row of this.#all("SELECT name, generation, held FROM trunkline_group")) {
       const name = row["name"] as string;
@@ -96,6 +98,16 @@ export class LogReader {
       if (before !== undefined && before.held !== now.held) held.push(name);
     }
     return { appended, regrouped, held };
+  }
+
+  /** Topics of replies go with those who asked; another topic may get their numbers. */
+  #forgetAllBut(ids: ReadonlySet<number>): void {
+    for (const [name, { id, topic }] of this.#partitions) {
+      if (ids.has(id)) continue;
+      this.#partitions.delete(name);
+      this.#byTopic.delete(topic);
+      this.#decoded.delete(id);
+    }
   }
 
   /** Of this process's own writes. @returns whether it was news */

@@ -42,6 +42,8 @@ export class WriteTransaction {
         return this.#append(write);
       case "topics":
         return this.#topics(write.topics, write.partitions);
+      case "removeTopic":
+        return this.#removeTopic(write.topic);
       case "join":
         return this.#join(write);
       case "balance":
@@ -128,6 +130,16 @@ export class WriteTransaction {
         this.#run("INSERT INTO trunkline_partition (topic, partition) VALUES (?, ?)", topic, partition);
       }
     }
+  }
+
+  #removeTopic(topic: string): undefined {
+    for (const table of ["trunkline_log", "trunkline_lane", "trunkline_returned", "trunkline_scheduled"]) {
+      this.#run(
+        `DELETE FROM ${table} WHERE partition_id IN (SELECT id FROM trunkline_partition WHERE topic = ?)`,
+        topic,
+      );
+    }
+    this.#run("DELETE FROM trunkline_partition WHERE topic = ?", topic);
   }
 
   #join({ group, member, topics, from, leaseMs }: JoinWrite): undefined {

@@ -7,6 +7,7 @@ import type { Balance, HeldLane } from "../../log/index.ts";
 export type Write =
   | AppendWrite
   | { readonly kind: "topics"; readonly topics: readonly string[]; readonly partitions: number }
+  | { readonly kind: "removeTopic"; readonly topic: string }
   | JoinWrite
   | BalanceWrite
   | { readonly kind: "leave"; readonly group: string; readonly member: string }
@@ -121,6 +122,7 @@ export interface TrimWrite {
 export interface WriteAnswers {
   readonly append: AppendAnswer;
   readonly topics: undefined;
+  readonly removeTopic: undefined;
   readonly join: undefined;
   readonly balance: Balance;
   readonly leave: undefined;

@@ -4,7 +4,9 @@ import type * as Kafka from "@platformatic/kafka";
 import type { Clock } from "../../../platform/index.ts";
 import { BrokerError } from "../../errors.ts";
 import { LibraryChannel } from "./library-channel.ts";
+import { librarySasl } from "./library-sasl.ts";
 import { connectTimeoutMs } from "./limits.ts";
+import type { OauthTokens } from "./oauth.ts";
 import type { KafkaUrl } from "./url.ts";
 import type { Channel, KafkaClient } from "./wire.ts";
 
@@ -20,12 +22,24 @@ export type Library = typeof Kafka;
 export type Connection = Kafka.Connection;
 export type ConnectionPool = Kafka.ConnectionPool;
 export type Reader = Kafka.Reader;
+export type KafkaSasl = Kafka.SASLOptions;
+type Authenticate = Parameters<NonNullable<KafkaSasl["authenticate"]>>;
+export type SaslAuthenticate = Authenticate[2];
+export type SaslAuthenticated = NonNullable<Parameters<Authenticate[6]>[1]>;
 
 /** What a broker speaks. */
 export type Versions = ReadonlyMap<string, { readonly minVersion: number; readonly maxVersion: number }>;
 
-/** @throws BrokerError when the package is not installed */
-export async function loadClient(url: KafkaUrl, clientId: string, clock: Clock): Promise<KafkaClient> {
+/**
+ * @param tokens for a URL with `sasl=oauthbearer`
+ * @throws BrokerError when the package is not installed
+ */
+export async function loadClient(
+  url: KafkaUrl,
+  clientId: string,
+  clock: Clock,
+  tokens?: OauthTokens,
+): Promise<KafkaClient> {
   let library: Library;
   try {
     library = await import("@platformatic/kafka");
@@ -38,7 +52,7 @@ export async function loadClient(url: KafkaUrl, clientId: string, clock: Clock):
     }
     throw cause;
   }
-  return new LibraryClient(library, url, clientId, clock);
+  return new LibraryClient(library, url, clientId, clock, tokens);
 }
 
 class LibraryClient implements KafkaClient {
@@ -48,11 +62,13 @@ class LibraryClient implements KafkaClient {
   readonly #clientId: string;
   readonly #clock: Clock;
   readonly #tls: { readonly ca?: Buffer } | undefined;
+  readonly #tokens: OauthTokens | undefined;
   /** What each broker speaks, by `host:port`. */
   readonly #versions = new Map<string, Promise<Versions>>();
 
-  constructor(library: Library, url: KafkaUrl, clientId: string, clock: Clock) {
+  constructor(library: Library, url: KafkaUrl, clientId: string, clock: Clock, tokens: OauthTokens | undefined) {
     this.#library = library;
+    this.#tokens = tokens;
     this.#clock = clock;
     this.#url = url;
     this.#clientId = clientId;
@@ -75,16 +91,23 @@ class LibraryClient implements KafkaClient {
   channel(requestTimeoutMs: number): Channel {
     const { sasl } = this.#url;
     // Names are said to the broker (SNI); addresses must not be, and the library knows no difference.
-    const makePool = (host: string) =>
-      new this.#library.ConnectionPool(this.#clientId, {
+    const makePool = (host: string) => {
+      const pool = new this.#library.ConnectionPool(this.#clientId, {
         connectTimeout: connectTimeoutMs,
         requestTimeout: requestTimeoutMs,
         ...(this.#tls === undefined ? {} : { tls: this.#tls, tlsServerName: !isAddress(host) }),
-        ...(sasl === undefined ? {} : { sasl: { ...sasl } as NonNullable<Kafka.ConnectionOptions["sasl"]> }),
+        ...(sasl === undefined ? {} : { sasl: librarySasl(sasl, this.#tokens) }),
       });
+      // A connection that fails to authenticate anew and then breaks tells of it twice; the pool listens once.
+      pool.on("connecting", ({ connection }) => connection.on("error", () => {}));
+      return pool;
+    };
+    const tokens = this.#tokens;
     return new LibraryChannel(this.#library, makePool, {
       clock: this.#clock,
       uses: { tls: this.#tls !== undefined, sasl: sasl !== undefined },
+      // Asked for before the time of the connection begins to run.
+      beforeConnect: tokens === undefined ? undefined : () => tokens.token(),
       versionsOf: (key, ask) => this.#versionsOf(key, ask),
       forget: key => this.#versions.delete(key),
     });

@@ -52,6 +52,13 @@ export class Cluster {
     return this.#topics.get(name);
   }
 
+  /** Nobody here needs it any more. */
+  forget(topic: string): void {
+    this.#topics.delete(topic);
+    this.#learntAtMs.delete(topic);
+    this.#wanted.delete(topic);
+  }
+
   leaderOf(topic: string, partition: number): Address | undefined {
     const leader = this.#topics.get(topic)?.leaders[partition];
     return leader === undefined ? undefined : this.#brokers.get(leader);

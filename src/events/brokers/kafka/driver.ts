@@ -22,10 +22,11 @@ import type { ScanParts } from "./log-scan.ts";
 import { pause } from "./pause.ts";
 import { Producer } from "./producer.ts";
 import { outgoingEvent } from "./records.ts";
+import { KafkaReplies } from "./replies.ts";
 import { specificOptions } from "./specific-options.ts";
 import { KafkaSubscription, type SubscriptionParts } from "./subscription.ts";
 import { tail } from "./tail.ts";
-import { deadTopic, ensureTopics, plainTopic, retryTopicOf } from "./topics.ts";
+import { deadTopic, ensureTopics, plainTopic, removeTopic, retryTopicOf } from "./topics.ts";
 import type { Address, CallError, Channel, KafkaClient } from "./wire.ts";
 
 /** Events over Kafka. */
@@ -37,10 +38,12 @@ export class KafkaDriver implements BrokerDriver {
     retryLater: true,
     replay: true,
     transactions: false,
+    requests: true,
     order: "key",
     bodyBytesMax,
   };
   readonly deadLetters: DeadLetterStore;
+  readonly replies: KafkaReplies;
   readonly #context: DriverContext;
   readonly #platform: Platform;
   readonly #control: Channel;
@@ -62,6 +65,17 @@ export class KafkaDriver implements BrokerDriver {
     const scanning = { client, channel: this.#control, cluster: this.#cluster, platform };
     const letters = new DeadLetters(scanning, this.#producer, context.ids);
     this.deadLetters = letters;
+    this.replies = new KafkaReplies({
+      cluster: this.#cluster,
+      producer: this.#producer,
+      platform,
+      make: async topic => {
+        this.#assertOpen();
+        await ensureTopics(this.#control, this.#cluster, platform.clock, [topic], true);
+      },
+      remove: topic => removeTopic(this.#control, this.#cluster, topic),
+      tail: (topic, signal) => this.tail([topic], "beginning", signal),
+    });
     this.#parts = {
       ...scanning,
       producer: this.#producer,
@@ -146,6 +160,7 @@ export class KafkaDriver implements BrokerDriver {
     this.#closed.abort();
     const ended = await Promise.allSettled([...this.#subscriptions].map(subscription => subscription.close()));
     await this.#producer.close();
+    await this.replies.close();
     this.#cluster.close();
     await Promise.all([this.#control.close(), this.#produce.close()]);
     const failed = ended.find(result => result.status === "rejected");

@@ -1,4 +1,5 @@
 import { hostAndPort } from "../../../platform/index.ts";
+import { SaslFailure } from "./oauth.ts";
 import type { Address } from "./wire.ts";
 
 /** Why there is no answer from a broker, for people. */
@@ -32,10 +33,12 @@ export function explain(
   const final = (text: string) => ({ text: `${where}: ${text}`, isFinal: true });
   const passing = (text: string) => ({ text: `${where}: ${text}`, isFinal: false });
 
+  const ours = all.find(one => one instanceof SaslFailure) as SaslFailure | undefined;
+  if (ours !== undefined) return { text: `${where}: ${ours.message}`, isFinal: ours.isFinal };
   if (has("ECONNREFUSED")) return passing("connection refused; is Kafka running there, and is that its port?");
   if (has("ENOTFOUND", "EAI_AGAIN")) return passing("the host name cannot be resolved");
   if (has("SASL_AUTHENTICATION_FAILED", "ILLEGAL_SASL_STATE", "PLT_KFK_AUTHENTICATION")) {
-    return final("authentication failed; check user and password (or token) and the mechanism in the URL (sasl=…)");
+    return final("authentication failed; check user and password and the mechanism in the URL (sasl=…)");
   }
   if (has("UNSUPPORTED_SASL_MECHANISM")) {
     return final("the broker does not know the SASL mechanism; choose another one in the URL (sasl=…)");

@@ -197,6 +197,15 @@ class FakeChannel implements Channel {
     );
   }
 
+  deleteTopics(at: Address, topics: readonly string[]) {
+    return this.#call("deleteTopics", at, () =>
+      topics.map(topic => {
+        this.#cluster.topics.delete(topic);
+        return { topic, error: 0, message: undefined };
+      }),
+    );
+  }
+
   initProducerId(at: Address) {
     const producerId = this.#cluster.nextProducerId();
     return this.#call("initProducerId", at, () => ({ error: 0, producerId, producerEpoch: 0 }));

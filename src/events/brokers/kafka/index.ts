@@ -10,6 +10,7 @@
 import type { BrokerDriver, DriverContext } from "../../driver.ts";
 import { loadClient } from "./client.ts";
 import { KafkaDriver } from "./driver.ts";
+import { oauthTokens } from "./oauth.ts";
 import { parseKafkaUrl } from "./url.ts";
 
 /**
@@ -18,7 +19,9 @@ import { parseKafkaUrl } from "./url.ts";
  */
 export async function connectKafka(url: string, context: DriverContext): Promise<BrokerDriver> {
   const parsed = parseKafkaUrl(url);
-  const client = await loadClient(parsed, clientIdOf(context.options.source), context.platform.clock);
+  const { clock } = context.platform;
+  const tokens = oauthTokens(parsed.sasl, context.options.kafka?.oauth, clock);
+  const client = await loadClient(parsed, clientIdOf(context.options.source), clock, tokens);
   const driver = new KafkaDriver(client, parsed.brokers, context);
   try {
     await driver.reach();

@@ -36,6 +36,8 @@ import {
 export interface Shared {
   readonly clock: Clock;
   readonly uses: { readonly tls: boolean; readonly sasl: boolean };
+  /** What must be there before a connection is opened; what it resolves with is its own. */
+  readonly beforeConnect: (() => Promise<unknown>) | undefined;
   readonly versionsOf: (key: string, ask: () => Promise<Versions>) => Promise<Versions>;
   readonly forget: (key: string) => void;
 }
@@ -106,6 +108,16 @@ export class LibraryChannel implements Channel {
     const answer = await this.#call(at, "CreateTopics", this.#library.createTopicsV7.api, wanted, 10_000, false);
     return answer.topics.map(({ name, errorCode, errorMessage }) => ({
       topic: name,
+      error: errorCode,
+      message: errorMessage ?? undefined,
+    }));
+  }
+
+  async deleteTopics(at: Address, topics: readonly string[]): Promise<readonly TopicAnswer[]> {
+    const wanted = topics.map(name => ({ name, topicId: null }));
+    const answer = await this.#call(at, "DeleteTopics", this.#library.deleteTopicsV6.api, wanted, 10_000);
+    return answer.responses.map(({ name, errorCode, errorMessage }) => ({
+      topic: name ?? "",
       error: errorCode,
       message: errorMessage ?? undefined,
     }));
@@ -310,8 +322,10 @@ export class LibraryChannel implements Channel {
 
   /** One request, one answer; an answer that says no is an answer. */
   async #call<A extends readonly unknown[], R>(at: Address, name: string, api: Api<A, R>, ...args: A): Promise<R> {
-    const connection = await this.#connection(at);
+    let connection = await this.#connection(at);
     const range = (await this.#versions(at, connection)).get(name);
+    // While it authenticates anew (KIP-368) the broker takes nothing else on it, and ends the connection if something comes.
+    while (connection.status === "reauthenticating") connection = await this.#connection(at);
     if (range === undefined || range.maxVersion < api.version || range.minVersion > api.version) {
       const speaks = range === undefined ? "does not know it" : `speaks ${range.minVersion} to ${range.maxVersion}`;
       throw new CallError(
@@ -334,6 +348,19 @@ export class LibraryChannel implements Channel {
     const pool = this.#poolOf(at);
     const established = pool.getEstablishedConnection(at);
     if (established?.status === "connected") return established;
+    if (established === undefined && this.#shared.beforeConnect !== undefined) {
+      try {
+        await this.#shared.beforeConnect();
+      } catch (error) {
+        throw this.#failure(at, error, false);
+      }
+      // Others may have come by meanwhile, or have thrown the pool away.
+      return this.#established(at, this.#poolOf(at));
+    }
+    return this.#established(at, pool);
+  }
+
+  async #established(at: Address, pool: ConnectionPool): Promise<Connection> {
     const { promise: tooLate, reject } = Promise.withResolvers<never>();
     // The library's own time-out does not reach whoever waits when a TLS handshake is not answered.
     const timer = this.#shared.clock.after(connectTimeoutMs + connectGraceMs, () => {

@@ -9,6 +9,17 @@ export const requestTimeoutMs = 10_000;
 /** First contact: so long is a cluster looked for before `connect` gives up. */
 export const firstContactMs = 10_000;
 
+/** So long may a function take to make a token. */
+export const tokenTimeoutMs = 10_000;
+/** After one that made none, it is called again at the earliest. */
+export const tokenAgainMs = 1_000;
+/** Part of a token's time after which another one is asked for: as connections renew their sessions. */
+export const tokenShare = 0.8;
+/** But a short-lived one serves so long at least. */
+export const tokenLeastMs = 1_000;
+/** Brokers take SASL messages up to 512 KiB (`sasl.server.max.receive.size`); headers of proxies no more than this. */
+export const tokenCharsMax = 65_536;
+
 /** Pauses before a failed request is repeated. */
 export const callAgain = { jitter: "none", baseMs: 50, factor: 2, maxMs: 2_000 } as const;
 /** Metadata of a topic that is missing or has no leader is asked for at most so often. */
@@ -68,5 +79,21 @@ export const waitingBytesMax = 8 * 1_048_576;
 
 /** Dead letters that a listing can hold in its index; 100 bytes each. */
 export const lettersMax = 1_000_000;
+/**
+ * A topic of replies: its records are of no use once nobody can wait for them any more (requests wait an hour at most), and a
+ * segment that is written to is never removed. As Kafka's settings, in milliseconds.
+ */
+export const replyTopicTimes = {
+  "cleanup.policy": "delete",
+  "retention.ms": "3600000",
+  "segment.ms": "600000",
+} as const;
+/** Topics of replies that a producer keeps track of; each is a requester that lives, or lived not long ago. */
+export const replyTopicsMax = 1_000;
+/** Times that a topic of replies is looked for before its requester counts as gone. */
+export const replyTopicLooks = 4;
+/** A closing connection tries for so long to remove its topic, in milliseconds. */
+export const deleteTopicMs = 3_000;
+
 /** Records that a tail holds ahead of its reader, for each partition. */
 export const tailRecordsMax = 1_000;

@@ -76,6 +76,14 @@ export class Producer {
     });
   }
 
+  /** Nothing is kept of a topic that nobody writes to any more; does nothing while something is on its way there. */
+  forget(topic: string): void {
+    const partitions = this.#partitions.get(topic) ?? [];
+    if (partitions.some(one => one !== undefined && (!one.isIdle || one.isOnItsWay))) return;
+    for (const one of partitions) if (one !== undefined) this.#busy.delete(one);
+    this.#partitions.delete(topic);
+  }
+
   /** Waits for all that is on its way, then takes nothing more. */
   async close(): Promise<void> {
     if (this.#isClosed) return;

@@ -100,3 +100,12 @@ async function create(channel: Channel, cluster: Cluster, topics: readonly NewTo
     throw new BrokerError(`kafka: topic ${topic} cannot be created: ${message ?? codeText(error)}${advice}`);
   }
 }
+
+/** @throws BrokerError, CallError */
+export async function removeTopic(channel: Channel, cluster: Cluster, topic: string): Promise<void> {
+  const answers = await cluster.anyBroker(at => channel.deleteTopics(at, [topic]));
+  const error = answers[0]?.error ?? code.none;
+  if (error !== code.none && error !== code.unknownTopicOrPartition) {
+    throw new BrokerError(`kafka: topic ${topic} cannot be deleted: ${codeText(error)}`);
+  }
+}

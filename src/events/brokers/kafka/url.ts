@@ -14,7 +14,8 @@ export type Sasl =
       readonly username: string;
       readonly password: string;
     }
-  | { readonly mechanism: "OAUTHBEARER"; readonly token: string };
+  /** `undefined`: the token comes from the options. */
+  | { readonly mechanism: "OAUTHBEARER"; readonly token: string | undefined };
 
 const defaultPort = 9_092;
 const mechanisms = ["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"] as const;
@@ -82,8 +83,7 @@ function saslFrom(user: string | undefined, sasl: string | undefined): Sasl | un
   const [name = "", password = ""] = (user ?? "").split(/:(.*)/s).map(decoded);
   if (mechanism === "oauthbearer") {
     const token = password === "" ? name : password;
-    if (token === "") throw new BrokerError("kafka: sasl=oauthbearer needs a token as the password of the URL");
-    return { mechanism: "OAUTHBEARER", token };
+    return { mechanism: "OAUTHBEARER", token: token === "" ? undefined : token };
   }
   if (name === "" || password === "") {
     throw new BrokerError(`kafka: sasl=${mechanism} needs a user and a password in the URL, as in ${example}`);

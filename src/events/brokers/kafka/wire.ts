@@ -39,6 +39,7 @@ export interface Channel {
   metadata(at: Address, topics: readonly string[] | undefined): Promise<ClusterAnswer>;
   findCoordinator(at: Address, group: string): Promise<CoordinatorAnswer>;
   createTopics(at: Address, topics: readonly NewTopic[]): Promise<readonly TopicAnswer[]>;
+  deleteTopics(at: Address, topics: readonly string[]): Promise<readonly TopicAnswer[]>;
   initProducerId(at: Address): Promise<ProducerIdAnswer>;
   produce(at: Address, batches: readonly ProduceBatch[], timeoutMs: number): Promise<readonly ProduceAnswer[]>;
   fetch(at: Address, request: FetchRequest): Promise<readonly FetchAnswer[]>;

@@ -124,13 +124,21 @@ export class MemoryLog {
     return this.#bytes;
   }
 
-  topic(name: string): MemoryTopic {
+  topic(name: string, partitions = this.options.partitions): MemoryTopic {
     let topic = this.topics.get(name);
     if (topic === undefined) {
-      topic = { partitions: Array.from({ length: this.options.partitions }, () => new MemoryPartition()), turn: 0 };
+      topic = { partitions: Array.from({ length: partitions }, () => new MemoryPartition()), turn: 0 };
       this.topics.set(name, topic);
     }
     return topic;
+  }
+
+  /** Nobody reads it any more. */
+  removeTopic(name: string): void {
+    for (const partition of this.topics.get(name)?.partitions ?? []) {
+      while (partition.firstOffset < partition.nextOffset) this.#bytes -= partition.drop();
+    }
+    this.topics.delete(name);
   }
 
   append(event: EventRecord, nowMs: number): PublishFailure | undefined {

@@ -7,6 +7,7 @@ import {
   type Balance,
   DueQueue,
   editedLetter,
+  goneReplies,
   type HeldLane,
   type LaneCommit,
   LogRecord,
@@ -72,6 +73,19 @@ export class MemoryStore implements LogStore {
       if (!this.#log.topics.has(topic) && !this.#mayCreate) throw noTopic(topic).error;
       this.#log.topic(topic);
     }
+  }
+
+  async openReplies(topic: string): Promise<void> {
+    this.#log.topic(topic, 1);
+  }
+
+  async closeReplies(topic: string): Promise<void> {
+    this.#log.removeTopic(topic);
+  }
+
+  async appendReply(reply: EventRecord): Promise<PublishFailure | undefined> {
+    if (!this.#log.topics.has(reply.topic)) return goneReplies("memory", reply.topic);
+    return this.#log.append(reply, this.#platform.clock.wall());
   }
 
   async join({ group: name, member, topics }: StoreMember, from: "beginning" | "now"): Promise<void> {

@@ -141,6 +141,8 @@ export interface AmqpDelivery {
 
 export interface ConsumeOptions {
   readonly isExclusive?: boolean | undefined;
+  /** A message is done with when it has been sent to us; nothing is acknowledged. */
+  readonly isNoAck?: boolean | undefined;
 }
 
 export interface QueueDeclaration {

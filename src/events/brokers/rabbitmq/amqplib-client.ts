@@ -207,7 +207,7 @@ class AmqplibChannel implements AmqpChannel {
     const consuming = this.#channel.consume(
       queue,
       message => deliver(message === null ? undefined : deliveryOf(message)),
-      { exclusive: options.isExclusive === true },
+      { exclusive: options.isExclusive === true, noAck: options.isNoAck === true },
     );
     return (await this.#ask(consuming)).consumerTag;
   }

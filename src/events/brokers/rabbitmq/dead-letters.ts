@@ -1,3 +1,4 @@
+import { type Clock, outsideContext, type Timer } from "../../../platform/index.ts";
 import { isReservedHeader } from "../../attributes.ts";
 import type {
   DeadLetter,
@@ -11,12 +12,12 @@ import { BrokerError } from "../../errors.ts";
 import type { EventIds } from "../../event-id.ts";
 import type { AmqpConnection, AmqpDelivery, AmqpMessage } from "./amqp.ts";
 import { dueQueue } from "./ladder.ts";
-import { exceptionBytesMax } from "./limits.ts";
+import { exceptionBytesMax, holdIdleMs, holdMsMax } from "./limits.ts";
 import { again, RabbitmqRecord, textOf } from "./message.ts";
 import { ownHeader } from "./names.ts";
+import { QueueHold } from "./queue-hold.ts";
 import type { GroupEntry } from "./registry.ts";
 import { exists } from "./topology.ts";
-import { walk } from "./walk.ts";
 
 /** A record as a dead letter: itself, with why among its headers. */
 export function letterOf(
@@ -54,19 +55,26 @@ export interface DeadLettersOptions {
   /** Exchange that leads to retry queues. */
   readonly dueExchange: string;
   readonly ids: EventIds;
+  readonly clock: Clock;
 }
 
 /**
- * Dead letters in the queues `<queue>.dead`. A queue can only be read from its head, so each operation looks through those
- * before; going through letters in the order of the list makes each the first. An edited letter moves to the end.
+ * Dead letters in the queues `<queue>.dead`. A queue shows what is in it only to who takes it all (`QueueHold`), so that is
+ * kept in the hand from one operation to the next where they follow each other at once: going through many letters takes the
+ * queue once, and not once for each.
  */
 export class RabbitmqDeadLetters implements DeadLetterStore {
   readonly #options: DeadLettersOptions;
-  /** One look at a time: what one holds, the other would not see. */
+  readonly #clock: Clock;
+  #hold: QueueHold | undefined;
+  #heldSinceMs = 0;
+  #letGo: Timer | undefined;
+  /** One operation at a time: what one holds, the other would not see. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: DeadLettersOptions) {
     this.#options = options;
+    this.#clock = options.clock;
   }
 
   async *list(filter: DeadLetterFilter): AsyncGenerator<DeadLetter> {
@@ -74,16 +82,17 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
     const connection = await this.#options.connection();
     for (const { queue, group } of await this.#queues(connection, filter.group)) {
       if (left <= 0) return;
-      const letters = await this.#alone(async () => {
+      const letters = await this.#holding(connection, queue, hold => {
         const found: DeadLetter[] = [];
-        if (!(await exists(connection, channel => channel.findQueue(queue)))) return found;
-        await walk(connection, queue, delivery => {
+        for (const delivery of hold.deliveries) {
           const letter = readLetter(delivery, queue, group);
           if (matches(letter, filter)) found.push(letter);
-          return found.length >= left ? "end" : "keep";
-        });
-        return found;
+        }
+        if (hold.isPartial && found.length < left) throw hold.tooMuch();
+        // An edited one is at the end of its queue, and belongs where it died.
+        return found.sort((a, b) => a.diedAtMs - b.diedAtMs).slice(0, left);
       });
+      if (letters === undefined) continue;
       left -= letters.length;
       yield* letters;
     }
@@ -116,27 +125,75 @@ export class RabbitmqDeadLetters implements DeadLetterStore {
     return edited;
   }
 
+  /** Gives back what is in the hand. */
+  close(): Promise<void> {
+    return this.#alone(() => this.#giveBack());
+  }
+
   /** Lets `act` make something of the letter, then removes it. When `act` fails it stays. */
-  #find(letter: DeadLetter, act: (delivery: AmqpDelivery, queue: string) => Promise<void>): Promise<void> {
-    return this.#alone(async () => {
-      const connection = await this.#options.connection();
-      let isFound = false;
-      for (const { queue, group } of await this.#queues(connection, letter.group)) {
-        if (isFound || !(await exists(connection, channel => channel.findQueue(queue)))) continue;
-        await walk(connection, queue, async delivery => {
-          if (readLetter(delivery, queue, group).letterId !== letter.letterId) return "keep";
+  async #find(letter: DeadLetter, act: (delivery: AmqpDelivery, queue: string) => Promise<void>): Promise<void> {
+    const connection = await this.#options.connection();
+    for (const { queue, group } of await this.#queues(connection, letter.group)) {
+      const isFound = await this.#holding(connection, queue, async hold => {
+        for (const delivery of hold.deliveries) {
+          if (readLetter(delivery, queue, group).letterId !== letter.letterId) continue;
           await act(delivery, queue);
-          isFound = true;
-          return "removeAndEnd";
-        });
-      }
-      if (!isFound) {
-        throw new BrokerError(
-          `RabbitMQ: the dead letter ${letter.letterId} of ${letter.group} is not there any more: somebody else has replayed ` +
-            "or discarded it, or is looking at it at the moment",
-        );
+          hold.remove(delivery);
+          return true;
+        }
+        if (hold.isPartial) throw hold.tooMuch();
+        return false;
+      });
+      if (isFound === true) return;
+    }
+    throw new BrokerError(
+      `RabbitMQ: the dead letter ${letter.letterId} of ${letter.group} is not there any more: somebody else has replayed ` +
+        "or discarded it, or is looking at it at the moment",
+    );
+  }
+
+  /** Runs `use` with a queue in the hand, which stays there for a moment. `undefined` when there is no such queue. */
+  #holding<T>(
+    connection: AmqpConnection,
+    queue: string,
+    use: (hold: QueueHold) => T | Promise<T>,
+  ): Promise<T | undefined> {
+    return this.#alone(async () => {
+      this.#letGo?.cancel();
+      const hold = await this.#take(connection, queue);
+      if (hold === undefined) return undefined;
+      try {
+        return await use(hold);
+      } finally {
+        const giveBack = () => void this.close();
+        this.#letGo = outsideContext(() => this.#clock.after(holdIdleMs, giveBack));
       }
     });
+  }
+
+  async #take(connection: AmqpConnection, queue: string): Promise<QueueHold | undefined> {
+    const held = this.#hold;
+    const isFresh = this.#clock.now() - this.#heldSinceMs < holdMsMax;
+    if (held?.queue === queue && !held.isClosed && !held.hasLetGo && isFresh) {
+      try {
+        await held.refresh();
+        return held;
+      } catch {
+        // Its channel has gone meanwhile; another look tells why.
+      }
+    }
+    await this.#giveBack();
+    if (!(await exists(connection, channel => channel.findQueue(queue)))) return undefined;
+    this.#hold = await QueueHold.open(connection, queue);
+    this.#heldSinceMs = this.#clock.now();
+    return this.#hold;
+  }
+
+  async #giveBack(): Promise<void> {
+    this.#letGo?.cancel();
+    const hold = this.#hold;
+    this.#hold = undefined;
+    await hold?.close();
   }
 
   /** Queues of dead letters, of one group or of all. */

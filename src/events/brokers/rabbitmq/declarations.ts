@@ -65,7 +65,7 @@ export class Declarations {
     return this.inTurn(async () => {
       const missing = topics.filter(topic => !this.#topics.has(topic));
       if (missing.length === 0) return;
-      await ensureTopics(await this.#publisher(), missing, this.#options.mayCreateTopics);
+      await this.#onPublishing(connection => ensureTopics(connection, missing, this.#options.mayCreateTopics));
       for (const topic of missing) {
         this.#topics.add(topic);
         this.#prepared.add(topic);
@@ -92,7 +92,7 @@ export class Declarations {
    */
   async delayExchange(levels: number): Promise<string> {
     if (levels > this.#ladderLevels) {
-      await this.inTurn(async () => this.#ensureLadder(await this.#publisher(), levels));
+      await this.inTurn(() => this.#onPublishing(connection => this.#ensureLadder(connection, levels)));
     }
     const { ladder } = this.#options;
     return levels === 0 ? ladder.due : ladder.level(levels - 1);
@@ -102,7 +102,9 @@ export class Declarations {
   scheduling(topic: string): Promise<void> {
     return this.inTurn(async () => {
       if (this.#scheduledTopics.has(topic)) return;
-      await onChannel(await this.#publisher(), channel => this.#options.ladder.bindTopic(channel, topic));
+      await this.#onPublishing(connection =>
+        onChannel(connection, channel => this.#options.ladder.bindTopic(channel, topic)),
+      );
       this.#scheduledTopics.add(topic);
     });
   }
@@ -145,8 +147,9 @@ export class Declarations {
     });
   }
 
-  #publisher(): Promise<AmqpConnection> {
-    return this.#options.publishing.whenUp(connectionWaitMs);
+  /** Declarations can be repeated: a cut connection is no reason to refuse what waits for them. */
+  #onPublishing<T>(work: (connection: AmqpConnection) => Promise<T>): Promise<T> {
+    return this.#options.publishing.use(connectionWaitMs, work);
   }
 
   async #ensureLadder(connection: AmqpConnection, levels: number): Promise<void> {

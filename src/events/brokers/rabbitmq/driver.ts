@@ -23,6 +23,7 @@ import { checkName, ownHeader, queueNames } from "./names.ts";
 import { tell } from "./observed.ts";
 import { Publisher } from "./publisher.ts";
 import { type GroupEntry, GroupRegistry } from "./registry.ts";
+import { RabbitmqReplies } from "./replies.ts";
 import { wishOf } from "./subscribe-options.ts";
 import { RabbitmqSubscription, retryOf } from "./subscription.ts";
 import { SupervisedConnection } from "./supervised-connection.ts";
@@ -37,6 +38,7 @@ export class RabbitmqDriver implements BrokerDriver {
   readonly name = "rabbitmq";
   readonly capabilities: BrokerCapabilities;
   readonly deadLetters: RabbitmqDeadLetters;
+  readonly replies: RabbitmqReplies;
   readonly #address: RabbitmqAddress;
   readonly #client: AmqpClient;
   readonly #context: DriverContext;
@@ -81,6 +83,7 @@ export class RabbitmqDriver implements BrokerDriver {
       delay: "ladder",
       replay: false,
       transactions: false,
+      requests: true,
       order: "none",
       bodyBytesMax: majorOf(version) >= 4 ? bodyBytesMax.since4 : bodyBytesMax.before4,
     };
@@ -108,12 +111,21 @@ export class RabbitmqDriver implements BrokerDriver {
         properties: { contentType: "application/json" },
       }),
     );
+    this.replies = new RabbitmqReplies({
+      prefix: address.prefix,
+      connection: this.#consuming,
+      whenUp: () => this.#consumer(),
+      send: async message => (await this.#publisher.send([message]))[0],
+      platform,
+      observer,
+    });
     this.deadLetters = new RabbitmqDeadLetters({
       connection: () => this.#consumer(),
       groups: connection => this.#registry.entries(connection),
       send: message => this.#send(message),
       dueExchange: this.#ladder.due,
       ids: context.ids,
+      clock: platform.clock,
     });
   }
 
@@ -138,7 +150,8 @@ export class RabbitmqDriver implements BrokerDriver {
         }
         messages.push(scheduled);
       } else {
-        messages.push(messageOf(record, this.#address.isMandatory));
+        // Whoever asks waits for somebody.
+        messages.push(messageOf(record, this.#address.isMandatory || record.replyTo !== undefined));
       }
       places.push(index);
     }
@@ -168,6 +181,7 @@ export class RabbitmqDriver implements BrokerDriver {
       names =>
         new LaneConsumer({
           names,
+          direct: { topic: only(demand.topics), type: only(demand.types) },
           isOrdered: wish.isOrdered,
           prefetch: wish.prefetch,
           connection: this.#consuming,
@@ -249,6 +263,8 @@ export class RabbitmqDriver implements BrokerDriver {
 
   async close(): Promise<void> {
     for (const subscription of [...this.#subscriptions]) await subscription.close();
+    await this.replies.close();
+    await this.deadLetters.close();
     await this.#publisher.close();
     await Promise.all([this.#publishing.close(), this.#consuming.close()]);
   }
@@ -326,6 +342,11 @@ async function figuresOf(connection: AmqpConnection, queue: string) {
     if (error instanceof AmqpError && error.code === 404) return undefined;
     throw explainOperation(error, `the queue "${queue}"`);
   }
+}
+
+/** Of a list that has one. */
+function only(list: readonly string[]): string | undefined {
+  return list.length === 1 ? list[0] : undefined;
 }
 
 function refusal(text: string, isRetryable: boolean): PublishFailure {

@@ -6,13 +6,14 @@ import { backoffMs } from "./backoff.ts";
 import { explainOperation } from "./connect-error.ts";
 import { RabbitmqLane } from "./lane.ts";
 import { connectionWaitMs } from "./limits.ts";
-import type { RabbitmqRecord } from "./message.ts";
+import type { DirectMessages, RabbitmqRecord } from "./message.ts";
 import type { QueueNames } from "./names.ts";
 import { tell } from "./observed.ts";
 import type { SupervisedConnection } from "./supervised-connection.ts";
 
 export interface LaneConsumerOptions {
   readonly names: QueueNames;
+  readonly direct?: DirectMessages | undefined;
   readonly isOrdered: boolean;
   /** For the queue and for its retry queue, each. */
   readonly prefetch: number;
@@ -128,6 +129,7 @@ export class LaneConsumer {
     }
     const lane = new RabbitmqLane({
       names,
+      direct: this.#options.direct,
       isOrdered: this.#options.isOrdered,
       channel,
       platform: this.#options.platform,

@@ -4,11 +4,12 @@ import type { StoredRecord } from "../../record.ts";
 import { AckWindow } from "./ack-window.ts";
 import type { AmqpChannel, AmqpDelivery } from "./amqp.ts";
 import { releasedAgainMs } from "./limits.ts";
-import { deliveryCount, RabbitmqRecord } from "./message.ts";
+import { type DirectMessages, deliveryCount, RabbitmqRecord } from "./message.ts";
 import type { QueueNames } from "./names.ts";
 
 export interface RabbitmqLaneOptions {
   readonly names: QueueNames;
+  readonly direct?: DirectMessages | undefined;
   readonly isOrdered: boolean;
   readonly channel: AmqpChannel;
   readonly platform: Platform;
@@ -60,7 +61,7 @@ export class RabbitmqLane implements Lane {
       this.#giveBack(delivery.tag);
       return;
     }
-    const record = new RabbitmqRecord(delivery, queue, this.#options.names);
+    const record = new RabbitmqRecord(delivery, queue, this.#options.names, this.#options.direct);
     this.#tags.set(record, delivery.tag);
     // A classic queue only says that the message was out before. In an ordered lane it must not lose its place for that.
     const isUncounted = delivery.isRedelivered && deliveryCount(delivery.properties.headers ?? {}) === undefined;

@@ -53,6 +53,12 @@ export const ladderLevelsInAdvance = 11;
 export const heldLettersMax = 10_000;
 export const heldBytesMax = 64 * 1_048_576;
 
+/** They go back so long after the last operation: the next one of a loop comes sooner, and others see them again soon. */
+export const holdIdleMs = 250;
+
+/** And after so long at the latest: a broker ends channels that acknowledge nothing for half an hour. */
+export const holdMsMax = 30_000;
+
 /** Name, message and stack of an exception among the headers of a dead letter; amqplib has 64 KiB for all headers. */
 export const exceptionBytesMax = 8_192;
 
@@ -61,6 +67,9 @@ export const tailPrefetch = 256;
 
 /** In a tail's queue at the broker; older ones are dropped, so that a slow reader costs a broker no memory. */
 export const tailQueueMax = 100_000;
+
+/** In a queue of replies; older ones are dropped, when a process is too busy to read what it has asked for. */
+export const replyQueueMax = 100_000;
 
 /** An ordered lane hands a released record over again so much later. */
 export const releasedAgainMs = 5;

@@ -53,6 +53,16 @@ export function whyNotSendable(record: EventRecord, bodyBytesMax: number): strin
   return undefined;
 }
 
+/**
+ * What a message is that was sent to the queue itself, by the default exchange, as clients of RPC over queues do it: it names
+ * no topic, and its routing key is the queue. `undefined`: the group has several, so that only the message can tell.
+ */
+export interface DirectMessages {
+  readonly topic: string | undefined;
+  /** Where neither CloudEvents nor AMQP's own `type` say it. */
+  readonly type: string | undefined;
+}
+
 /** A delivered message as the runtime sees it. */
 export class RabbitmqRecord implements StoredRecord {
   readonly topic: string;
@@ -70,14 +80,15 @@ export class RabbitmqRecord implements StoredRecord {
   readonly names: QueueNames | undefined;
   #fallbackId: string | undefined;
 
-  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames) {
+  constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames, direct?: DirectMessages) {
     const { exchange, properties } = delivery;
     const headers = properties.headers ?? {};
+    const isDirect = exchange === "" && delivery.routingKey === names?.queue && !(ownHeader.topic in headers);
     const { attributes, subject, history } = attributesFrom(texts(headers));
     this.delivery = delivery;
     this.names = names;
-    this.topic = textOf(headers[ownHeader.topic]) ?? exchange;
-    this.routingKey = delivery.routingKey;
+    this.topic = textOf(headers[ownHeader.topic]) ?? (isDirect ? (direct?.topic ?? exchange) : exchange);
+    this.routingKey = isDirect ? (textOf(properties.type) ?? direct?.type ?? "") : delivery.routingKey;
     this.key = subject;
     this.body = delivery.body;
     this.place = `${queue}#${delivery.tag}`;

@@ -31,11 +31,15 @@ export function failure(text: string, isRetryable: boolean, cause?: unknown): Pu
 
 /** A message that no queue is bound for. Retryable: the same passes as soon as somebody has subscribed. */
 export function unroutable({ exchange, routingKey }: AmqpDelivery, reason: string): PublishFailure {
-  return failure(
+  if (exchange === "") {
+    return { ...failure(`there is no queue "${routingKey}" (${reason})`, true), isUnroutable: true };
+  }
+  const nobody = failure(
     `no queue is bound to the exchange "${exchange}" for "${routingKey}" (${reason}): start a subscriber, or say ` +
       "mandatory=false in the URL if events that nobody waits for may be dropped",
     true,
   );
+  return { ...nobody, isUnroutable: true };
 }
 
 /** Whether a returned message may be the one that was sent; equal ones have the same outcome. */

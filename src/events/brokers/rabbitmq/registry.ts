@@ -1,7 +1,7 @@
 import type { AmqpConnection } from "./amqp.ts";
 import type { QueueNames } from "./names.ts";
+import { sift } from "./queue-hold.ts";
 import { ensureQueueByExchange, exists } from "./topology.ts";
-import { walk } from "./walk.ts";
 
 /** A group and the queues that it has. */
 export interface GroupEntry {
@@ -33,22 +33,22 @@ export class GroupRegistry {
     const text = JSON.stringify(entry);
     let isThere = false;
     let isOutdated = false;
-    await walk(connection, this.#queue, delivery => {
+    await sift(connection, this.#queue, delivery => {
       const found = Buffer.from(delivery.body).toString("utf8");
       if (found === text && !isThere) isThere = true;
       else if (parseEntry(found)?.group === entry.group) isOutdated = true;
-      return "keep";
+      return true;
     });
     if (!isThere) await this.#send(this.#queue, Buffer.from(text));
     if (!isOutdated) return;
     let isKept = false;
-    await walk(connection, this.#queue, delivery => {
+    await sift(connection, this.#queue, delivery => {
       const found = Buffer.from(delivery.body).toString("utf8");
       if (found === text && !isKept) {
         isKept = true;
-        return "keep";
+        return true;
       }
-      return parseEntry(found)?.group === entry.group ? "remove" : "keep";
+      return parseEntry(found)?.group !== entry.group;
     });
   }
 
@@ -56,10 +56,10 @@ export class GroupRegistry {
   async entries(connection: AmqpConnection): Promise<readonly GroupEntry[]> {
     const known = new Map<string, GroupEntry>();
     if (await exists(connection, channel => channel.findQueue(this.#queue))) {
-      await walk(connection, this.#queue, delivery => {
+      await sift(connection, this.#queue, delivery => {
         const entry = parseEntry(Buffer.from(delivery.body).toString("utf8"));
         if (entry !== undefined) known.set(entry.group, entry);
-        return "keep";
+        return true;
       });
     }
     for (const entry of this.#own.values()) known.set(entry.group, entry);

@@ -39,9 +39,17 @@ export function wishOf(demand: SubscriptionDemand): SubscribeWish {
       'from: "beginning" cannot be had: a queue has what is published after it was made; leave it out or say "now"',
     );
   }
-  const prefetch = options.prefetch ?? Math.min(demand.concurrency * prefetchPerHandler, prefetchMax);
+  const { concurrency, largestBatch, eventsAtOnce } = demand;
+  const wanted = Math.max(concurrency * prefetchPerHandler, eventsAtOnce);
+  const prefetch = options.prefetch ?? Math.min(wanted, prefetchMax);
   if (!isWhole(prefetch, 1, prefetchMax)) {
     throw problem(`rabbitmq.prefetch is ${prefetch}; it must be a whole number from 1 to ${prefetchMax}`);
+  }
+  if (prefetch < largestBatch) {
+    throw problem(
+      `rabbitmq.prefetch is ${prefetch}, and a batch handler's eventsMax ${largestBatch}: such a batch could never be full; ` +
+        "raise rabbitmq.prefetch, leave it out, or lower eventsMax",
+    );
   }
   const bindings = options.bindings ?? demand.types;
   for (const binding of bindings) {
@@ -52,9 +60,14 @@ export function wishOf(demand: SubscriptionDemand): SubscribeWish {
     }
   }
   const warnings: string[] = [];
-  if (prefetch < demand.concurrency) {
+  if (largestBatch > 1 && prefetch < eventsAtOnce) {
     warnings.push(
-      `the subscription of "${demand.group}" has prefetch ${prefetch} and concurrency ${demand.concurrency}: no more than ` +
+      `the subscription of "${demand.group}" has prefetch ${prefetch}, and its handlers take batches of up to ` +
+        `${largestBatch}: no more than ${Math.floor(prefetch / largestBatch)} full ones at once; raise rabbitmq.prefetch`,
+    );
+  } else if (prefetch < concurrency) {
+    warnings.push(
+      `the subscription of "${demand.group}" has prefetch ${prefetch} and concurrency ${concurrency}: no more than ` +
         `${prefetch} handlers run at once; raise rabbitmq.prefetch or lower concurrency`,
     );
   }

@@ -109,6 +109,23 @@ export class SupervisedConnection {
     return promise;
   }
 
+  /**
+   * Runs work that does no harm when it is done twice: again on the next connection when this one breaks under it.
+   * @throws BrokerError when there is no connection for `timeoutMs`; whatever `work` throws while its connection holds
+   */
+  async use<T>(timeoutMs: number, work: (connection: AmqpConnection) => Promise<T>): Promise<T> {
+    const { clock } = this.#options.platform;
+    const endMs = clock.now() + timeoutMs;
+    for (;;) {
+      const connection = await this.whenUp(Math.max(0, endMs - clock.now()));
+      try {
+        return await work(connection);
+      } catch (error) {
+        if (this.connection === connection || this.#isClosed()) throw error;
+      }
+    }
+  }
+
   async close(): Promise<void> {
     const state = this.#state;
     this.#state = { name: "closed" };

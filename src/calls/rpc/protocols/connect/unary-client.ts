@@ -6,7 +6,8 @@ import {
   type FieldList,
   HeaderField,
 } from "../../../../wire/index.ts";
-import type { ClientCall, ClientWire } from "../../client-call.ts";
+import type { ClientCall } from "../../client-call.ts";
+import type { ClientWire } from "../../client-wire.ts";
 import { acceptedEncodings, compress, decompressAnswer } from "../../compression.ts";
 import { Metadata, metadataFromFields } from "../../metadata.ts";
 import { readPushback } from "../../pushback.ts";

@@ -32,6 +32,7 @@ function example(schema: Schema, showing: Showing, name: string, open: readonly 
     // A type that contains itself ends here.
     return found === undefined || open.includes(target) ? {} : example(found, showing, name, [...open, target]);
   }
+  if (schema.examples?.[0] !== undefined) return schema.examples[0];
   if (schema.const !== undefined) return schema.const;
   if (schema.enum !== undefined) return exampleOfEnum(schema.enum);
   if (schema.anyOf?.[0] !== undefined && schema.type === undefined)

@@ -1,5 +1,5 @@
 import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
-import { enumSpellings, type JsonDialect } from "../../../contract/index.ts";
+import { enumSpellings, type JsonDialect } from "../codec/index.ts";
 import { exampleOf } from "./example.ts";
 import { constraintsOf, type FieldConstraints, isRequiredOneof, messageOneofs } from "./rules.ts";
 import type { Schema } from "./schema.ts";
@@ -120,7 +120,7 @@ function nullInEnum(schema: Schema): Schema {
   return schema.enum === undefined ? {} : { enum: [...schema.enum, null] };
 }
 
-const integers: Readonly<Partial<Record<ScalarType, readonly [format: string, min: number, max: number]>>> = {
+export const integers: Readonly<Partial<Record<ScalarType, readonly [format: string, min: number, max: number]>>> = {
   [ScalarType.INT32]: ["int32", -(2 ** 31), 2 ** 31 - 1],
   [ScalarType.SINT32]: ["int32", -(2 ** 31), 2 ** 31 - 1],
   [ScalarType.SFIXED32]: ["int32", -(2 ** 31), 2 ** 31 - 1],
@@ -133,7 +133,8 @@ const integers: Readonly<Partial<Record<ScalarType, readonly [format: string, mi
   [ScalarType.FIXED64]: ["uint64", 0, 2 ** 53],
 };
 
-const base64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
+/** What bytes are written as. */
+export const base64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
 
 function scalarSchema(type: ScalarType, direction: Direction, rules?: FieldConstraints): Schema {
   const own = rules?.schema ?? {};
@@ -239,12 +240,13 @@ function present(...names: readonly string[]): Schema {
 const jsonValue: Schema = { description: "Any JSON value." };
 
 /** Types whose JSON is not that of an ordinary message. */
-function wellKnownSchema(desc: DescMessage, direction: Direction): Schema | undefined {
+export function wellKnownSchema(desc: DescMessage, direction: Direction): Schema | undefined {
   switch (desc.typeName) {
     case "google.protobuf.Timestamp":
       return { type: "string", format: "date-time" };
     case "google.protobuf.Duration":
-      return { type: "string", pattern: "^-?[0-9]{1,11}(\\.[0-9]{1,9})?s$" };
+      // Up to 315,576,000,000 s are written; a pattern without that bound asks callers for eleven digits, which all are.
+      return { type: "string", pattern: `^-?[0-9]{1,${direction === "output" ? 12 : 11}}(\\.[0-9]{1,9})?s$` };
     case "google.protobuf.FieldMask":
       return { type: "string", pattern: "^([a-z][A-Za-z0-9]*([.,][a-z][A-Za-z0-9]*)*)?$" };
     case "google.protobuf.Struct":

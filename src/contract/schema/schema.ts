@@ -27,4 +27,28 @@ export interface Schema {
   readonly not?: Schema;
   readonly anyOf?: readonly Schema[];
   readonly allOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly examples?: readonly unknown[];
+}
+
+/** Any of these; JSON Schema wants each value once. */
+export function anyOf(values: readonly unknown[]): { readonly enum: readonly unknown[] } {
+  return { enum: [...new Set(values)] };
+}
+
+/** Accepts no value. */
+export const nothing: Schema = { not: {} };
+
+/** What refuses each of these. */
+export function unless(refused: readonly Schema[]): Schema {
+  const [first, second] = refused;
+  if (first === undefined) return {};
+  return { not: second === undefined ? first : { anyOf: refused } };
+}
+
+/** What accepts these values alone. */
+export function onlyOf(allowed: readonly unknown[] | undefined): Schema {
+  if (allowed === undefined) return {};
+  if (allowed.length === 0) return { allOf: [nothing] };
+  return allowed.length === 1 ? { const: allowed[0] } : anyOf(allowed);
 }

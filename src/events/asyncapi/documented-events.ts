@@ -1,0 +1,72 @@
+import type { EventContract } from "../../contract/index.ts";
+import type { SubscriptionDescription } from "../broker.ts";
+import { uniqueName } from "./unique-name.ts";
+
+/** The events of a document, each of them once, in an order that does not depend on who named them first. */
+export class DocumentedEvents {
+  /** By topic, type and name of the message. */
+  readonly all: readonly EventContract[];
+  readonly published: readonly EventContract[];
+  readonly subscriptions: readonly SubscriptionDescription[];
+  readonly topics: readonly string[];
+  readonly #componentNames = new Map<EventContract, string>();
+  readonly #messageKeys = new Map<EventContract, string>();
+  readonly #received: ReadonlySet<EventContract>;
+
+  constructor(publishes: readonly EventContract[], subscriptions: readonly SubscriptionDescription[]) {
+    // Generated code that is loaded twice has two contracts of one event.
+    const found = new Map<string, EventContract>();
+    for (const event of [...publishes, ...subscriptions.flatMap(({ events }) => events)]) {
+      if (!found.has(identity(event))) found.set(identity(event), event);
+    }
+    const sorted = [...found.keys()].sort();
+    const inOrder = (events: readonly EventContract[]) => {
+      const wanted = new Set(events.map(identity));
+      return sorted.filter(name => wanted.has(name)).map(name => found.get(name) as EventContract);
+    };
+    this.all = sorted.map(name => found.get(name) as EventContract);
+    this.published = inOrder(publishes);
+    this.subscriptions = subscriptions.map(one => ({ ...one, events: inOrder(one.events) }));
+    this.#received = new Set(this.subscriptions.flatMap(({ events }) => events));
+    this.topics = [...new Set(this.all.map(({ topic }) => topic))];
+    const taken = new Set<string>();
+    for (const event of this.all) {
+      const name = uniqueName(event.typeName, one => taken.has(one));
+      taken.add(name);
+      this.#componentNames.set(event, name);
+    }
+    for (const topic of this.topics) {
+      const keys = new Set<string>();
+      for (const event of this.of(topic)) {
+        const key = uniqueName(event.type, one => keys.has(one));
+        keys.add(key);
+        this.#messageKeys.set(event, key);
+      }
+    }
+  }
+
+  /** The events of a topic. */
+  of(topic: string): readonly EventContract[] {
+    return this.all.filter(event => event.topic === topic);
+  }
+
+  /** The name of an event's message among the components. */
+  componentName(event: EventContract): string {
+    return this.#componentNames.get(event) as string;
+  }
+
+  /** The name of an event's message within its channel. */
+  messageKey(event: EventContract): string {
+    return this.#messageKeys.get(event) as string;
+  }
+
+  /** Whether the service publishes an event and does not handle it: then it knows how every one of them is written. */
+  isOnlyPublished(event: EventContract): boolean {
+    return !this.#received.has(event);
+  }
+}
+
+/** Neither of the parts has a space in it. */
+function identity({ topic, type, typeName }: EventContract): string {
+  return `${topic} ${type} ${typeName}`;
+}
