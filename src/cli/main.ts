@@ -1,3 +1,4 @@
+import { asyncapi } from "./asyncapi.ts";
 import { type Command, CommandError, parseInput, type Terminal, UsageError } from "./command.ts";
 import { completion } from "./completion.ts";
 import { deadLetterCommands } from "./dead-letters/index.ts";
@@ -12,6 +13,7 @@ import { printable } from "./printable.ts";
 export const commands: readonly Command[] = [
   generate,
   openapi,
+  asyncapi,
   ...eventCommands,
   ...deadLetterCommands,
   completion(() => commands),

@@ -1,8 +1,7 @@
-import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import type { OpenApiOptions } from "../calls/rest/index.ts";
 import { type Command, CommandError, type CommandInput, type Terminal, UsageError } from "./command.ts";
+import { outputOptions, writeDocument } from "./document-output.ts";
 
 export const openapi: Command = {
   name: "openapi",
@@ -26,8 +25,7 @@ export const openapi: Command = {
     version: { value: "text", help: "Version of the API (default: 1.0.0)." },
     description: { value: "text", help: "Description of the API." },
     server: { value: "url", isMultiple: true, help: "Where the API is served (default: where the document is)." },
-    output: { short: "o", value: "file", help: "Write to this file (default: standard output)." },
-    compact: { help: "All in one line." },
+    ...outputOptions,
   },
   examples: [
     "trunkline openapi proto --service order.OrderService --title Orders --output openapi.json",
@@ -57,10 +55,7 @@ async function runOpenApi(input: CommandInput, terminal: Terminal): Promise<void
       );
     }
     const document = openApiDocument(routes.all, documentOptions(input));
-    const text = `${JSON.stringify(document, undefined, input.one("compact") === undefined ? 2 : undefined)}\n`;
-    const file = input.one("output");
-    if (file === undefined) terminal.out(text);
-    else writeDocument(resolve(terminal.folder, file), text);
+    writeDocument(document, input, terminal);
   } catch (error) {
     if (!(error instanceof ContractError)) throw error;
     throw new CommandError(`${error.message}${services.length > 1 ? "; choose services with --service" : ""}`, {
@@ -95,14 +90,4 @@ function documentOptions(input: CommandInput): OpenApiOptions {
     description: input.one("description"),
     servers: urls.length === 0 ? undefined : urls.map(url => ({ url })),
   };
-}
-
-function writeDocument(file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (cause) {
-    throw new CommandError(`cannot write ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
-  }
 }

@@ -83,3 +83,16 @@ test("anything at all can be read", () => {
   );
   fc.assert(fc.property(pairs, headers => void attributesFrom(headers)));
 });
+
+test("what a reply says of an error is nobody else's to say, and arrives among the headers", () => {
+  assert.equal(isReservedHeader("trunkline-error-code"), true);
+  const read = attributesFrom([
+    ["Trunkline-Error-Code", "not_found"],
+    ["trunkline-error-message", "größer ✓"],
+    ["trunkline-unheard-of", "x"],
+  ]);
+  assert.deepEqual(
+    { ...read.attributes.headers },
+    { "trunkline-error-code": "not_found", "trunkline-error-message": "größer ✓" },
+  );
+});

@@ -19,6 +19,9 @@ const names = {
   firstFailedAt: "trunkline-first-failed-at",
 } as const;
 
+/** What AMQP has properties for. */
+export const requestNames: readonly string[] = [names.replyTo, names.correlationId];
+
 /** Names that the publisher's own headers cannot have, because they say something else. */
 export function isReservedHeader(name: string): boolean {
   return (

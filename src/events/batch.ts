@@ -66,8 +66,8 @@ export interface BatchHandling {
  * has one of the subscription's `concurrency` places and one deadline. When the handler throws for more than one event, it
  * gets each again in a batch of its own, and what failed together counts for none of them: one bad event does not use up
  * the attempts of its neighbours. Alone, an event has the attempts and delays that every other has. An event that has been
- * tried before always comes alone, after a crash too. `RetryLater` means all events of the batch: each comes again later, alone, and
- * the attempt counts.
+ * tried before always comes alone, after a crash too. Where the fault is in none of them, such as a database that is away,
+ * throw `RetryLater`: it means all events of the batch, each comes again later, alone, and the attempt counts.
  *
  * Middleware sees one event and says by throwing what becomes of it, which it could not around a batch: a subscription with
  * both is an error. Put what belongs around the handler into a function that calls it.

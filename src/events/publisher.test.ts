@@ -356,3 +356,19 @@ test("unconfirmed lost on reconnect: every record gets one answer, in order for 
     { numRuns: 300 },
   );
 });
+
+test("a request that reaches nobody fails at once; an event waits for somebody to come", async () => {
+  const { clock, driver, publisher, answers } = scene();
+  const nobody: PublishFailure = { ...later, isUnroutable: true };
+  publisher.add({ ...record("request"), replyTo: "me" }, answers);
+  publisher.add(record("event"), answers);
+  await clock.settle();
+  driver.batches[0]?.answer({ 0: nobody, 1: nobody });
+  await clock.settle();
+  assert.deepEqual(
+    answers.failed_.map(({ id, error }) => [id, error.isRetryable]),
+    [["request", true]],
+  );
+  await clock.advance(1_000);
+  assert.deepEqual(ids(driver.batches[0]?.records), ["event"]);
+});

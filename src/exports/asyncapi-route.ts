@@ -39,7 +39,7 @@ export function asyncApiRoute({ path = "/asyncapi.json", ...options }: ServerAsy
 async function render(options: CheckedAsyncApi, broker: BrokerDescription | undefined): Promise<Page> {
   // Loaded when wanted, as that of REST.
   const { asyncapiDocument } = await import("../events/asyncapi/document.ts");
-  return jsonPage(await asyncapiDocument(options, broker));
+  return jsonPage(await asyncapiDocument(options, broker ?? {}));
 }
 
 /** The same for what makes the same document. */

@@ -5,12 +5,17 @@ import type { BrokerDescription } from "../broker.ts";
 import type { AsyncApiDocument, ChannelObject, MessageObject } from "./asyncapi.ts";
 import { channelBindings } from "./bindings.ts";
 import type { CheckedAsyncApi } from "./checked-options.ts";
-import { DocumentedEvents } from "./documented-events.ts";
+import { DocumentedEvents, type GroupEvents } from "./documented-events.ts";
 import { commonHeaders } from "./headers.ts";
 import { type MessageContext, messageObject } from "./message.ts";
 import { operationObjects } from "./operations.ts";
 import { referenceTo } from "./pointer.ts";
 import type { Protocol } from "./servers.ts";
+
+/** As much of a broker's description as the document shows; what is not known is left out. */
+export interface ServiceEvents extends Partial<Omit<BrokerDescription, "subscriptions">> {
+  readonly subscriptions?: readonly GroupEvents[];
+}
 
 /**
  * The AsyncAPI 3.0 document of a service: a channel for each topic, a message for each event, operations for what it publishes and
@@ -20,17 +25,17 @@ import type { Protocol } from "./servers.ts";
  */
 export async function asyncapiDocument(
   options: CheckedAsyncApi,
-  broker: BrokerDescription | undefined = options.describe(),
+  broker: ServiceEvents = options.describe() ?? {},
 ): Promise<AsyncApiDocument> {
   const { title, version, description } = options;
   const { servers, securitySchemes, vhost } = options.servers;
-  const events = new DocumentedEvents(options.publishes, broker?.subscriptions ?? []);
+  const events = new DocumentedEvents(options.publishes, broker.subscriptions ?? []);
   const protocols = protocolsOf(options, broker);
   const schemas = new EventSchemas();
   const context: MessageContext = {
     schemas,
-    contentType: broker?.contentType ?? "application/json",
-    source: broker?.source,
+    contentType: broker.contentType ?? "application/json",
+    source: broker.source,
     protocols,
     headers: new Map(
       prefixesOf(protocols).map(prefix => [prefix, schemas.add(headersName(prefix), commonHeaders(prefix))] as const),
@@ -84,9 +89,9 @@ function channelObject(
 }
 
 /** Those of the servers that are named; otherwise that of the broker; otherwise what the contract means for each. */
-function protocolsOf({ servers }: CheckedAsyncApi, broker: BrokerDescription | undefined): ReadonlySet<Protocol> {
+function protocolsOf({ servers }: CheckedAsyncApi, broker: ServiceEvents): ReadonlySet<Protocol> {
   if (servers.protocols.size > 0) return servers.protocols;
-  switch (broker?.name) {
+  switch (broker.name) {
     case undefined:
       return new Set(["amqp", "kafka"]);
     case "rabbitmq":
@@ -115,7 +120,7 @@ async function rulesOf({ desc }: EventContract): Promise<Validate | undefined> {
 }
 
 /** `/order-service` is that of order-service. */
-function titleOf(broker: BrokerDescription | undefined): string {
-  const source = broker?.source.replace(/^\/+/, "") ?? "";
+function titleOf(broker: ServiceEvents): string {
+  const source = broker.source?.replace(/^\/+/, "") ?? "";
   return source === "" ? "Events" : source;
 }

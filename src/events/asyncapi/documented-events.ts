@@ -2,18 +2,21 @@ import type { EventContract } from "../../contract/index.ts";
 import type { SubscriptionDescription } from "../broker.ts";
 import { uniqueName } from "./unique-name.ts";
 
+/** What a group handles, as far as the document shows it. */
+export type GroupEvents = Pick<SubscriptionDescription, "group" | "events" | "queue">;
+
 /** The events of a document, each of them once, in an order that does not depend on who named them first. */
 export class DocumentedEvents {
   /** By topic, type and name of the message. */
   readonly all: readonly EventContract[];
   readonly published: readonly EventContract[];
-  readonly subscriptions: readonly SubscriptionDescription[];
+  readonly subscriptions: readonly GroupEvents[];
   readonly topics: readonly string[];
   readonly #componentNames = new Map<EventContract, string>();
   readonly #messageKeys = new Map<EventContract, string>();
   readonly #received: ReadonlySet<EventContract>;
 
-  constructor(publishes: readonly EventContract[], subscriptions: readonly SubscriptionDescription[]) {
+  constructor(publishes: readonly EventContract[], subscriptions: readonly GroupEvents[]) {
     // Generated code that is loaded twice has two contracts of one event.
     const found = new Map<string, EventContract>();
     for (const event of [...publishes, ...subscriptions.flatMap(({ events }) => events)]) {

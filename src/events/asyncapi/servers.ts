@@ -37,8 +37,9 @@ export function documentedServers(given: Readonly<Record<string, string | AsyncA
   const found: Found[] = [];
   for (const [name, value] of Object.entries(given)) {
     if (!/^[A-Za-z0-9_-]{1,100}$/.test(name)) {
+      // It may be a URL in the wrong place, with a password.
       throw new BrokerError(
-        `asyncapi: the server ${JSON.stringify(name.slice(0, 100))} must be called 1 to 100 of A-Z a-z 0-9 _ -`,
+        "asyncapi: the name of a server must be 1 to 100 of A-Z a-z 0-9 _ -, as in { production: url }",
       );
     }
     if (value === undefined) continue;

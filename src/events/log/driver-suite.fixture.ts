@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { type VirtualPlatform, virtualPlatform } from "../../platform/virtual/index.ts";
 import type { DeadLetter } from "../dead-letter.ts";
-import type { BrokerDriver } from "../driver.ts";
+import type { BrokerDriver, ReplyPort } from "../driver.ts";
+import type { StoredRecord } from "../record.ts";
 import type { LogLane } from "./lane.ts";
 import type { LogRecord } from "./log-record.ts";
 import type { LogParking } from "./parking.ts";
@@ -339,4 +340,69 @@ export function driverSuite(name: string, connect: Connect): void {
     await settle();
     assert.deepEqual(sink.bodies(), ["a", "c", "b"]);
   });
+
+  test(`${name}: what is sent to the address of a connection comes to it, in order, from any other`, async t => {
+    const { another, settle } = await broker(t);
+    const [asking, answering, other] = [await another(), await another(), await another()];
+    const [received, others]: [StoredRecord[], StoredRecord[]] = [[], []];
+    const address = await portOf(asking).open(record => void received.push(record));
+    const second = await portOf(other).open(record => void others.push(record));
+    assert.match(address, /^trunkline\.replies\.[0-9a-f]{32}$/);
+    assert.notEqual(address, second);
+    assert.equal(portOf(answering).accepts(address), true);
+    for (const name of [
+      "orders",
+      "billing.dead",
+      `${address}0`,
+      `x${address}`,
+      address.toUpperCase(),
+      `${address}\n`,
+    ]) {
+      assert.equal(portOf(answering).accepts(name), false, name);
+    }
+    for (let index = 0; index < 20; index++) {
+      const reply = eventRecord(String(index), { topic: address, key: undefined, correlationId: `c${index}` });
+      assert.equal(await within(portOf(answering).send(reply), settle), undefined);
+    }
+    await settle();
+    assert.deepEqual(
+      received.map(({ body, attributes }) => [Buffer.from(body).toString(), attributes.correlationId]),
+      Array.from({ length: 20 }, (_, index) => [String(index), `c${index}`]),
+    );
+    assert.deepEqual(others, []);
+  });
+
+  test(`${name}: an address goes with its connection, and nobody makes it again by writing there`, async t => {
+    const { another, settle } = await broker(t);
+    const [asking, answering] = [await another(), await another()];
+    const address = await portOf(asking).open(() => {});
+    const reply = eventRecord("late", { topic: address, key: undefined });
+    assert.equal(await within(portOf(answering).send(reply), settle), undefined);
+    await within(asking.close(), settle);
+    await settle();
+    const failure = await within(portOf(answering).send(reply), settle);
+    assert.equal(failure?.isRetryable, false);
+    assert.match(failure.error.message, /whoever asked has left/);
+    const tail = answering.tail([address], "beginning", new AbortController().signal);
+    await assert.rejects(tail[Symbol.asyncIterator]().next(), /there is no topic/);
+    // Others go on.
+    await answering.prepare(["orders"]);
+    assert.deepEqual(await within(answering.publish(numbered(3)), settle), [undefined, undefined, undefined]);
+  });
+}
+
+function portOf({ replies }: BrokerDriver): ReplyPort {
+  assert.ok(replies !== undefined);
+  return replies;
+}
+
+/** Some brokers need time to pass. */
+async function within<T>(work: Promise<T>, settle: () => Promise<void>): Promise<T> {
+  let isOver = false;
+  const end = () => {
+    isOver = true;
+  };
+  work.then(end, end);
+  for (let turn = 0; turn < 100 && !isOver; turn++) await settle();
+  return work;
 }

@@ -56,6 +56,18 @@ export class LogReplies implements ReplyPort {
     await this.#store.closeReplies(topic).catch(() => {});
   }
 
+  async #pause(): Promise<void> {
+    const { signal } = this.#left;
+    if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#platform.clock.after(readAgainMs, resolve);
+    const end = () => resolve();
+    signal.addEventListener("abort", end);
+    await promise;
+    timer.cancel();
+    signal.removeEventListener("abort", end);
+  }
+
   async #read(topic: string, receive: (record: StoredRecord) => void): Promise<void> {
     const { signal } = this.#left;
     while (!signal.aborted) {
@@ -63,13 +75,7 @@ export class LogReplies implements ReplyPort {
         for await (const record of this.#tail([topic], "beginning", signal)) receive(record);
       } catch {
         // The store could not be read, which its status says. What comes again finds nobody who waits for it twice.
-        await new Promise<void>(resolve => {
-          const timer = this.#platform.clock.after(readAgainMs, resolve);
-          signal.addEventListener("abort", () => {
-            timer.cancel();
-            resolve();
-          });
-        });
+        await this.#pause();
       }
     }
   }

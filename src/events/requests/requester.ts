@@ -55,10 +55,10 @@ export class Requester {
     const { driver, platform, writer } = this.#parts;
     const timeLeftMs = timeLeft(options);
     const port = this.#port();
-    const { timeoutMs: _timeoutMs, signal, ...publishOptions } = options;
+    const { headers, key, priority, signal } = options;
     if (signal?.aborted === true) throw cancelled(signal);
     if (this.#isClosed) throw closed(driver.name);
-    const record = writer.write(schema, message, publishOptions);
+    const record = writer.write(schema, message, { headers, key, priority });
     if (timeLeftMs <= 0) throw new RpcError("deadline_exceeded", `${record.type}: there is no time left to ask`);
     if (this.#pending.isFull) {
       const text = `${record.type}: ${this.#pending.max} requests wait for their replies already (pendingRequestsMax)`;
@@ -74,7 +74,14 @@ export class Requester {
     else {
       this.#open(port).then(
         address => waiting.publish(address, expiresAtMs),
-        cause => waiting.fail(unavailable(record, `replies cannot be received: ${(cause as Error).message}`, cause)),
+        cause =>
+          waiting.fail(
+            unavailable(
+              `${record.type} on ${record.topic}`,
+              `replies cannot be received: ${(cause as Error).message}`,
+              cause,
+            ),
+          ),
       );
     }
     return (await waiting.answer) as MessageShape<A>;
@@ -121,7 +128,10 @@ class WaitingRequest implements PublishListener {
   readonly answer: Promise<object>;
   onGivenUp: () => void = () => {};
   readonly #parts: RequesterParts;
-  readonly #record: EventRecord;
+  readonly #topic: string;
+  readonly #type: string;
+  /** Until it is handed on: ten thousand that wait do not keep their bodies. */
+  #record: EventRecord | undefined;
   readonly #contract: ReplyContract;
   readonly #timeoutMs: number;
   readonly #startedMs: number;
@@ -134,6 +144,8 @@ class WaitingRequest implements PublishListener {
   constructor(parts: RequesterParts, record: EventRecord, contract: ReplyContract, timeoutMs: number) {
     this.#parts = parts;
     this.#record = record;
+    this.#topic = record.topic;
+    this.#type = record.type;
     this.#contract = contract;
     this.#timeoutMs = timeoutMs;
     this.#startedMs = parts.platform.clock.now();
@@ -144,10 +156,11 @@ class WaitingRequest implements PublishListener {
   }
 
   publish(replyTo: string, expiresAtMs: number): void {
-    if (this.#isOver) return;
+    const record = this.#record;
+    this.#record = undefined;
+    if (this.#isOver || record === undefined) return;
     const { publisher, topics } = this.#parts;
-    const request = { ...this.#record, replyTo, correlationId: this.#record.id, expiresAtMs };
-    const pending = topics.add(request, this);
+    const pending = topics.add({ ...record, replyTo, correlationId: record.id, expiresAtMs }, this);
     if (this.#isOver) publisher.giveUp(pending);
     else this.#published = pending;
   }
@@ -165,7 +178,7 @@ class WaitingRequest implements PublishListener {
 
   failed(_pending: PendingRecord, error: Error): void {
     this.#published = undefined;
-    this.fail(unavailable(this.#record, error.message, error, (error as PublishError).isRetryable === false));
+    this.fail(unavailable(this.#name, error.message, error, (error as PublishError).isRetryable === false));
   }
 
   replied(reply: StoredRecord): void {
@@ -178,7 +191,7 @@ class WaitingRequest implements PublishListener {
     try {
       message = readReply(reply, this.#contract);
     } catch (cause) {
-      const text = `the reply to ${this.#record.type} cannot be read: ${(cause as Error).message}`;
+      const text = `the reply to ${this.#type} cannot be read: ${(cause as Error).message}`;
       const unreadable = new RpcError("internal", text, { cause });
       this.#end("internal", () => this.#reject(unreadable));
       return;
@@ -187,8 +200,7 @@ class WaitingRequest implements PublishListener {
   }
 
   timedOut(): void {
-    const { type, topic } = this.#record;
-    const text = `${type} on ${topic}: no reply within ${Math.round(this.#timeoutMs)} ms`;
+    const text = `${this.#name}: no reply within ${Math.round(this.#timeoutMs)} ms`;
     this.fail(new RpcError("deadline_exceeded", text));
   }
 
@@ -200,6 +212,10 @@ class WaitingRequest implements PublishListener {
     this.#end(isRpcError(error) ? error.code : "unknown", () => this.#reject(error));
   }
 
+  get #name(): string {
+    return `${this.#type} on ${this.#topic}`;
+  }
+
   #end(code: ErrorCode | "ok", settle: () => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -207,9 +223,9 @@ class WaitingRequest implements PublishListener {
     this.#stopListening?.();
     const { observer, platform, publisher } = this.#parts;
     if (this.#published !== undefined) publisher.giveUp(this.#published);
-    const { topic, type } = this.#record;
     const durationMs = platform.clock.now() - this.#startedMs;
-    const event: EventsEvent = { type: "events.requested", topic, eventType: type, code, durationMs };
+    const what = { topic: this.#topic, eventType: this.#type };
+    const event: EventsEvent = { type: "events.requested", ...what, code, durationMs };
     observer.emit(event);
     settle();
   }
@@ -234,10 +250,10 @@ function timeLeft({ timeoutMs }: RequestOptions): number {
   return Math.min(timeoutMs ?? requestTimeoutMs, inherited);
 }
 
-function unavailable({ type, topic }: EventRecord, text: string, cause: unknown, isRefused = false): RpcError {
+function unavailable(name: string, text: string, cause: unknown, isRefused = false): RpcError {
   // What the broker refuses for good is the request itself; everything else may be another time.
   const code = isRefused ? "failed_precondition" : "unavailable";
-  return new RpcError(code, `${type} on ${topic}: ${text}`, { cause });
+  return new RpcError(code, `${name}: ${text}`, { cause });
 }
 
 function closed(name: string): RpcError {

@@ -113,10 +113,7 @@ export class Flow implements ParkingHost {
   /** Puts an entry into its line. */
   #line(entry: Entry): void {
     const { handling } = entry;
-    // One that has been tried before goes alone: nobody else pays for what it does to its process.
-    if (handling?.batch !== undefined && entry.attempts === 0 && entry.step.kind === "handle") {
-      entry.gathering = this.#gatheringOf(handling);
-    }
+    if (handling?.batch !== undefined && mayBeGathered(entry)) entry.gathering = this.#gatheringOf(handling);
     this.#scheduler.add(entry);
   }
 
@@ -360,4 +357,12 @@ export class Flow implements ParkingHost {
   #dispatch(): void {
     if (this.#isOpen) this.#scheduler.dispatch();
   }
+}
+
+/**
+ * One that has been tried before goes alone, so that nobody else pays for what it does to its process; so does one that
+ * somebody waits for, since it has a deadline of its own.
+ */
+function mayBeGathered({ attempts, step, record }: Entry): boolean {
+  return attempts === 0 && step.kind === "handle" && record.attributes.replyTo === undefined;
 }

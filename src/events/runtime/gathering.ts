@@ -58,13 +58,13 @@ export class Gathering {
     const { waitMs } = this.#limits;
     if (waitMs === 0) this.#due(batch);
     else {
-      batch.timer = outsideContext(() =>
-        this.#clock.after(waitMs, () => {
-          batch.timer = undefined;
-          this.#due(batch);
-          this.#line.goOn();
-        }),
-      );
+      const onWaited = () => {
+        batch.timer = undefined;
+        this.#due(batch);
+        this.#line.goOn();
+      };
+      // Keeps the process: nothing else does on a broker in memory, and the events are about to be handled.
+      batch.timer = outsideContext(() => this.#clock.after(waitMs, onWaited, true));
     }
     return batch;
   }

@@ -12,6 +12,7 @@ export interface BatchDeadline {
 export class HandlerBatch implements Batch {
   readonly deliveries: readonly Delivery[];
   readonly #deadline: BatchDeadline;
+  #priority: Priority | undefined;
   #failures: Map<number, unknown> | undefined;
   #hasEnded = false;
 
@@ -28,14 +29,10 @@ export class HandlerBatch implements Batch {
     return this.#deadline.signal;
   }
 
-  /** That of its most important event. */
+  /** That of its most important event. Looked for once: every publish in the handler asks. */
   get priority(): Priority {
-    let isAnyDefault = false;
-    for (const { priority } of this.deliveries) {
-      if (priority === "critical") return "critical";
-      isAnyDefault ||= priority === "default";
-    }
-    return isAnyDefault ? "default" : "sheddable";
+    this.#priority ??= mostImportant(this.deliveries);
+    return this.#priority;
   }
 
   get attempt(): number {
@@ -71,6 +68,15 @@ export class HandlerBatch implements Batch {
   end(): void {
     this.#hasEnded = true;
   }
+}
+
+function mostImportant(deliveries: readonly Delivery[]): Priority {
+  let isAnyDefault = false;
+  for (const { priority } of deliveries) {
+    if (priority === "critical") return "critical";
+    isAnyDefault ||= priority === "default";
+  }
+  return isAnyDefault ? "default" : "sheddable";
 }
 
 const noFailures: ReadonlyMap<number, unknown> = new Map();

@@ -247,7 +247,7 @@ export class KeyScheduler {
     for (const entry of this.#line.drop(lane)) if (entry.key === undefined) out.push(entry);
     for (const batch of this.#batches) {
       for (const entry of batch.entries) if (entry.lane === lane && entry.key === undefined) out.push(entry);
-      batch.thin(lane);
+      batch.drop(lane);
       if (batch.entries.length > 0) continue;
       this.#batches.delete(batch);
       batch.gathering.forget(batch);
@@ -329,8 +329,10 @@ export class KeyScheduler {
   #beginBatch(batch: EntryBatch): void {
     batch.gathering.close(batch);
     this.#batches.delete(batch);
-    for (const entry of batch.entries) if (entry.batch === batch && this.#isHead(entry)) this.#part(entry, batch);
-    batch.thin();
+    for (const head of batch.part(entry => this.#batchTurns?.isFit(entry) !== false)) {
+      if (head.lane.blockers > 0) head.lane.stalled.push(head);
+      else this.#ready(head);
+    }
     const { entries } = batch;
     const [first] = entries;
     if (first === undefined) return;
@@ -347,30 +349,6 @@ export class KeyScheduler {
       entry.lane.running++;
     }
     this.#batchTurns?.start(batch);
-  }
-
-  /** Of the entries of one key, those that may not run now leave their batch, and so do all behind them. */
-  #part(head: Entry, batch: EntryBatch): void {
-    const isBlocked = head.lane.blockers > 0;
-    let isParted = isBlocked;
-    for (let entry: Entry | undefined = head; entry !== undefined && entry.batch === batch; entry = entry.follower) {
-      if (!isParted && this.#batchTurns?.isFit(entry) === false) {
-        isParted = true;
-        entry.gathering = undefined;
-      }
-      if (!isParted) continue;
-      entry.batch = undefined;
-      entry.state = "waiting";
-    }
-    if (head.batch === batch) return;
-    if (isBlocked) {
-      head.state = "ready";
-      head.lane.stalled.push(head);
-    } else this.#ready(head);
-  }
-
-  #isHead(entry: Entry): boolean {
-    return entry.key === undefined || entry.lane.heads.get(entry.key) === entry;
   }
 
   #leavePlace(entry: Entry, state: "over" | "held"): void {

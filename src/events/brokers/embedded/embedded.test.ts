@@ -437,3 +437,39 @@ test("closing leaves no timers", async t => {
   await driver.close();
   assert.equal(platform.clock.pendingTimers, 0);
 });
+
+test("a topic of replies leaves no row behind, also where topics may not be made; its number may be another's", async t => {
+  const { file, platform, raw, settle } = setting(t);
+  const maker = await connect(t, `sqlite:${file}`, platform);
+  await maker.prepare(["orders"]);
+  const asking = await connect(t, `sqlite:${file}`, platform, { createTopics: false });
+  const received: string[] = [];
+  const address = await asking.replies?.open(({ body }) => void received.push(Buffer.from(body).toString()));
+  const watcher = await connect(t, `sqlite:${file}`, platform);
+  const controller = new AbortController();
+  // Somebody looks into it, and has its records in memory.
+  const seen: string[] = [];
+  const watched = (async () => {
+    for await (const { body } of watcher.tail([address ?? ""], "beginning", controller.signal)) {
+      seen.push(Buffer.from(body).toString());
+    }
+  })();
+  await maker.replies?.send(eventRecord("reply", { topic: address ?? "", key: undefined }));
+  await settle();
+  assert.deepEqual([received, seen], [["reply"], ["reply"]]);
+  await asking.close();
+  await settle();
+  const database = raw();
+  const count = (table: string, where: string) =>
+    Number(database.prepare(`SELECT count(*) AS n FROM ${table} WHERE ${where}`).get()?.["n"]);
+  assert.equal(count("trunkline_partition", "topic LIKE 'trunkline.replies.%'"), 0);
+  assert.equal(count("trunkline_log", "partition_id NOT IN (SELECT id FROM trunkline_partition)"), 0);
+  controller.abort();
+  await watched;
+  // This one gets the number that has become free.
+  await maker.prepare(["invoices"]);
+  const sink = await member(watcher, { topics: ["invoices"] });
+  await maker.publish([eventRecord("invoice", { topic: "invoices", key: "k" })]);
+  await settle();
+  assert.deepEqual(sink.bodies(), ["invoice"]);
+});

@@ -92,6 +92,8 @@ export const replyTopicTimes = {
 export const replyTopicsMax = 1_000;
 /** Times that a topic of replies is looked for before its requester counts as gone. */
 export const replyTopicLooks = 4;
+/** Whether a topic of replies is still there is looked at so often while a reply is not taken, in milliseconds. */
+export const replyTopicLookMs = 250;
 /** A closing connection tries for so long to remove its topic, in milliseconds. */
 export const deleteTopicMs = 3_000;
 

@@ -5,7 +5,7 @@ import { goneReplies } from "../../log/index.ts";
 import type { EventRecord, StoredRecord } from "../../record.ts";
 import { isReplyTopic, newReplyTopic } from "../../reply-topic.ts";
 import type { Cluster } from "./cluster.ts";
-import { deleteTopicMs, replyTopicLooks, replyTopicsMax, replyTopicTimes } from "./limits.ts";
+import { deleteTopicMs, replyTopicLookMs, replyTopicLooks, replyTopicsMax, replyTopicTimes } from "./limits.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
 import { outgoingEvent } from "./records.ts";
@@ -33,6 +33,8 @@ export class KafkaReplies implements ReplyPort {
   #reading: Promise<void> | undefined;
   /** Topics of others that were written to, the latest last. */
   readonly #known = new Set<string>();
+  /** Those that were not there, the latest last: they are looked for once, and not several times. */
+  readonly #missing = new Set<string>();
 
   constructor(parts: RepliesParts) {
     this.#parts = parts;
@@ -52,38 +54,51 @@ export class KafkaReplies implements ReplyPort {
   }
 
   async send(reply: EventRecord): Promise<PublishFailure | undefined> {
-    const { cluster, platform, producer } = this.#parts;
     const address = reply.topic;
     try {
-      if (!(await this.#isThere(address))) {
-        this.#forget(address);
-        return goneReplies("kafka", address);
-      }
+      if (!(await this.#isThere(address))) return this.#gone(address);
     } catch (error) {
-      return {
-        isRetryable: true,
-        error: new PublishError(`kafka: ${(error as Error).message}`, true, { cause: error }),
-      };
+      const text = `kafka: ${(error as Error).message}`;
+      return { isRetryable: true, error: new PublishError(text, true, { cause: error }) };
     }
     this.#remember(address);
-    const [failure] = await producer.send([outgoingEvent(reply, Math.floor(platform.clock.wall()))]);
-    if ((cluster.topic(address)?.leaders.length ?? 0) === 0) this.#forget(address);
-    return failure;
+    const produced = await this.#produced(reply);
+    return produced === "gone" ? this.#gone(address) : produced;
   }
 
   /** Ends reading and removes the topic, as far as that is allowed and does not take long. */
   async close(): Promise<void> {
     this.#left.abort();
-    await this.#reading;
     const topic = this.#topic;
     if (topic === undefined) return;
     this.#topic = undefined;
     const over = new AbortController();
-    const removed = this.#parts.remove(topic).then(
-      () => over.abort(),
-      () => over.abort(),
-    );
-    await Promise.race([removed, pause(this.#parts.platform.clock, deleteTopicMs, over.signal)]);
+    const end = () => over.abort();
+    Promise.resolve(this.#reading)
+      .then(() => this.#parts.remove(topic))
+      .then(end, end);
+    await pause(this.#parts.platform.clock, deleteTopicMs, over.signal);
+  }
+
+  /** The producer's answer; `"gone"` as soon as the topic turns out to be deleted, which is no answer to a producer. */
+  async #produced(reply: EventRecord): Promise<PublishFailure | undefined | "gone"> {
+    const { cluster, platform, producer } = this.#parts;
+    const over = new AbortController();
+    let outcome: { readonly failure: PublishFailure | undefined } | undefined;
+    const produced = producer.send([outgoingEvent(reply, Math.floor(platform.clock.wall()))]).then(([failure]) => {
+      outcome = { failure };
+      over.abort();
+    });
+    for (;;) {
+      await Promise.race([produced, pause(platform.clock, replyTopicLookMs, over.signal)]);
+      if (outcome !== undefined) return outcome.failure;
+      if ((cluster.topic(reply.topic)?.leaders.length ?? 0) > 0) continue;
+      // The producer keeps the record until its time is over.
+      void produced.then(() => {
+        if (!this.#known.has(reply.topic)) this.#forget(reply.topic);
+      });
+      return "gone";
+    }
   }
 
   async #read(topic: string, receive: (record: StoredRecord) => void): Promise<void> {
@@ -105,19 +120,25 @@ export class KafkaReplies implements ReplyPort {
   /** A broker may hear of a new topic a moment after the one that was asked. @throws CallError */
   async #isThere(topic: string): Promise<boolean> {
     const { cluster, platform } = this.#parts;
+    const looks = this.#missing.has(topic) ? 1 : replyTopicLooks;
     for (let look = 1; ; look++) {
       if ((cluster.topic(topic)?.leaders.length ?? 0) > 0) return true;
-      if (look > replyTopicLooks) return false;
+      if (look > looks) return false;
       if (look > 1) await pause(platform.clock, cluster.pauseMs(look));
       await cluster.refresh([topic]);
     }
   }
 
   #remember(topic: string): void {
-    this.#known.delete(topic);
-    this.#known.add(topic);
-    const [oldest] = this.#known;
-    if (this.#known.size > replyTopicsMax && oldest !== undefined) this.#forget(oldest);
+    this.#missing.delete(topic);
+    const oldest = newest(this.#known, topic);
+    if (oldest !== undefined) this.#forget(oldest);
+  }
+
+  #gone(topic: string): PublishFailure {
+    newest(this.#missing, topic);
+    this.#forget(topic);
+    return goneReplies("kafka", topic);
   }
 
   /** Those who ask come and go: nothing is kept of them for ever. */
@@ -127,4 +148,14 @@ export class KafkaReplies implements ReplyPort {
     this.#parts.producer.forget(topic);
     this.#parts.cluster.forget(topic);
   }
+}
+
+/** Puts a topic at the end of those that are kept in mind. @returns the one that is not any more */
+function newest(topics: Set<string>, topic: string): string | undefined {
+  topics.delete(topic);
+  topics.add(topic);
+  const [oldest] = topics;
+  if (topics.size <= replyTopicsMax || oldest === undefined) return undefined;
+  topics.delete(oldest);
+  return oldest;
 }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { EventRecord } from "../../record.ts";
 import type { AmqpDelivery, AmqpProperties } from "./amqp.ts";
-import { again, messageOf, RabbitmqRecord, whyNotSendable } from "./message.ts";
+import { again, type DirectMessages, messageOf, RabbitmqRecord, whyNotSendable } from "./message.ts";
 import { ownHeader, queueNames } from "./names.ts";
 
 const record: EventRecord = {
@@ -167,5 +167,63 @@ describe("an event as an AMQP message", () => {
       whyNotSendable({ ...record, body: Buffer.alloc(11) }, 10) ?? "",
       /has 11 bytes and the broker takes 10/,
     );
+  });
+});
+
+describe("a request as an AMQP message", () => {
+  it("says where its reply is awaited in AMQP's own properties, and there alone", () => {
+    const { properties } = messageOf({ ...record, replyTo: "amq.gen-1", correlationId: "c-1" }, true);
+    assert.equal(properties.replyTo, "amq.gen-1");
+    assert.equal(properties.correlationId, "c-1");
+    assert.deepEqual(
+      Object.keys(properties.headers ?? {}).filter(name => name.startsWith("trunkline-")),
+      [],
+    );
+    const { attributes } = delivered(properties);
+    assert.deepEqual([attributes.replyTo, attributes.correlationId], ["amq.gen-1", "c-1"]);
+    const long = "x".repeat(300);
+    const said = messageOf({ ...record, replyTo: long }, true).properties;
+    assert.equal(said.replyTo, undefined);
+    assert.equal(delivered(said).attributes.replyTo, long);
+  });
+
+  const direct = (properties: AmqpProperties, messages: DirectMessages, rest: Partial<AmqpDelivery> = {}) =>
+    new RabbitmqRecord(
+      delivery(properties, { exchange: "", routingKey: "rpc_queue", ...rest }),
+      "rpc_queue",
+      queueNames("rpc_queue"),
+      messages,
+    );
+  const one: DirectMessages = { topic: "orders", type: "order.priced" };
+  const several: DirectMessages = { topic: "orders", type: undefined };
+
+  it("that was sent to the queue itself is of the topic and the type that the group has, where it has one", () => {
+    const { topic, attributes, routingKey } = direct({ replyTo: "amq.gen-1" }, one);
+    assert.deepEqual([topic, attributes.type, routingKey], ["orders", "order.priced", "order.priced"]);
+    const open = direct({}, several);
+    assert.deepEqual([open.topic, open.attributes.type], ["orders", undefined]);
+    assert.equal(direct({}, { topic: undefined, type: undefined }).topic, "");
+  });
+
+  it("may name its type itself: by AMQP's property, or by CloudEvents", () => {
+    assert.equal(direct({ type: "order.asked" }, several).attributes.type, "order.asked");
+    assert.equal(direct({ type: "order.asked" }, one).attributes.type, "order.asked");
+    assert.equal(direct({ headers: { cloudEvents_type: "order.said" } }, one).attributes.type, "order.said");
+  });
+
+  it("keeps both on its way through retries", () => {
+    const first = direct({ correlationId: "c", replyTo: "amq.gen-1" }, one);
+    const target = { exchange: "trunkline.delay.0", routingKey: first.routingKey };
+    const { properties } = again(first, target, {}, { attempts: 1, firstFailedAtMs: 1 });
+    const back = direct(properties, one, { exchange: "trunkline.delay.due", routingKey: first.routingKey });
+    assert.deepEqual([back.topic, back.attributes.type, back.history.attempts], ["orders", "order.priced", 1]);
+    assert.deepEqual([back.attributes.replyTo, back.attributes.correlationId], ["amq.gen-1", "c"]);
+  });
+
+  it("what comes by a topic exchange is what it says, whatever its routing key", () => {
+    const { topic, attributes } = direct({}, one, { exchange: "orders" });
+    assert.deepEqual([topic, attributes.type], ["orders", "rpc_queue"]);
+    const other = direct({}, one, { routingKey: "another_queue" });
+    assert.deepEqual([other.topic, other.attributes.type], ["", "another_queue"]);
   });
 });

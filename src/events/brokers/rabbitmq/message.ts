@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { attributesFrom, contentTypeName, headersOf, historyHeaders } from "../../attributes.ts";
+import { attributesFrom, contentTypeName, headersOf, historyHeaders, requestNames } from "../../attributes.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { AmqpDelivery, AmqpMessage, AmqpProperties, AmqpTable } from "./amqp.ts";
 import { shortStringBytesMax } from "./limits.ts";
@@ -12,7 +12,9 @@ import { ownHeader, type QueueNames } from "./names.ts";
 export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessage {
   const headers: Record<string, string> = {};
   for (const [name, value] of headersOf(record, "cloudEvents_")) {
-    if (name !== contentTypeName) headers[name] = value;
+    // One place for each, so that what passes a message on need not know both.
+    const isProperty = name === contentTypeName || (requestNames.includes(name) && fits(value));
+    if (!isProperty) headers[name] = value;
   }
   return {
     exchange: record.topic,
