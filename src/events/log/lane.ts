@@ -1,5 +1,5 @@
 import type { Clock } from "../../platform/index.ts";
-import type { Lane, RecordSink } from "../driver.ts";
+import type { Lane, ParkingPlace, RecordSink } from "../driver.ts";
 import { BrokerError } from "../errors.ts";
 import type { AttemptHistory } from "../record.ts";
 import { CrashAccount } from "./crash-account.ts";
@@ -7,7 +7,6 @@ import { Isolation } from "./isolation.ts";
 import { encodeLaneMetadata } from "./lane-metadata.ts";
 import { laneReserveMax, laneReserveMin, laneWindowRecordsMax, releasedAgainMs } from "./limits.ts";
 import { type LogRecord, noHistory } from "./log-record.ts";
-import { LogParking, type ParkedStore } from "./parking.ts";
 import { Watermark } from "./watermark.ts";
 
 export interface LogLaneOptions {
@@ -96,7 +95,7 @@ export class LogLane implements Lane {
   #settledIds: number[] = [];
   #begunIds = new Map<number, number>();
   #waitingIds = new Map<number, ParkedAgain>();
-  #parking: LogParking | undefined;
+  #parking: ParkingPlace | undefined;
 
   constructor(options: LogLaneOptions) {
     const { committed } = options;
@@ -117,13 +116,13 @@ export class LogLane implements Lane {
     this.#isDirty = this.#tracksCrashes;
   }
 
-  get parking(): LogParking | undefined {
+  get parking(): ParkingPlace | undefined {
     return this.#parking;
   }
 
-  /** Gives it a parking place, before it is opened. @throws when what is there cannot be read at the moment */
-  usePlace(store: ParkedStore): void {
-    this.#parking = new LogParking(this, store);
+  /** Gives it a parking place, before it is opened. */
+  usePlace(place: ParkingPlace): void {
+    this.#parking = place;
   }
 
   get isClosed(): boolean {

@@ -13,6 +13,7 @@ import {
   storeRetryMsMin,
 } from "./limits.ts";
 import type { LogRecord } from "./log-record.ts";
+import { LogParking, type RowToPark } from "./parking.ts";
 import type { GrantedLane, HeldLane, LogStore, LogStorePace, StoreMember, StoreWatcher } from "./store.ts";
 
 /** A lane and what the member knows of it. */
@@ -373,11 +374,12 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     const lane = this.#laneFor(granted);
     const { group } = this.#member;
     // Where that cannot be read, the lane is granted once more.
-    lane.usePlace({
+    const store = {
       rows: () => this.#store.parked(group, lane),
-      park: rows => this.#store.park(this.#member, lane, rows),
-      read: ids => this.#store.readParked(group, lane, ids),
-    });
+      park: (rows: readonly RowToPark[]) => this.#store.park(this.#member, lane, rows),
+      read: (ids: readonly number[]) => this.#store.readParked(group, lane, ids),
+    };
+    lane.usePlace(new LogParking(lane, store));
     this.#hold(lane);
     this.#sink.opened(lane);
     // Makes durable that somebody is at work, before anything begins.

@@ -151,6 +151,14 @@ export interface ReplyDropped {
   readonly place: string;
 }
 
+/** The broker has no parking place for a group: when too many of its events are parked, their partitions pause. */
+export interface ParkingUnavailable {
+  readonly type: "events.parking.unavailable";
+  readonly group: string;
+  /** Says what is missing and what to do. */
+  readonly error: Error;
+}
+
 /** A subscription could not go on. */
 export interface SubscriptionFailed {
   readonly type: "events.subscription.failed";
@@ -180,6 +188,7 @@ export type EventsEvent =
   | EventMoveFailed
   | EventsParked
   | ParkingFailed
+  | ParkingUnavailable
   | RequestExpired
   | RequestReplied
   | ReplyUnsent

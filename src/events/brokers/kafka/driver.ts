@@ -12,6 +12,7 @@ import type {
 } from "../../driver.ts";
 import { BrokerError } from "../../errors.ts";
 import type { EventRecord, StoredRecord } from "../../record.ts";
+import type { ParkingUnavailable } from "../../runtime/observed.ts";
 import { Cluster } from "./cluster.ts";
 import { ConsumerProtocolMember } from "./consumer-member.ts";
 import { ClassicMember } from "./group-member.ts";
@@ -26,7 +27,7 @@ import { KafkaReplies } from "./replies.ts";
 import { specificOptions } from "./specific-options.ts";
 import { KafkaSubscription, type SubscriptionParts } from "./subscription.ts";
 import { tail } from "./tail.ts";
-import { deadTopic, ensureTopics, plainTopic, removeTopic, retryTopicOf } from "./topics.ts";
+import { deadTopic, ensureTopics, parkedTopic, plainTopic, removeTopic, retryTopicOf } from "./topics.ts";
 import type { Address, CallError, Channel, KafkaClient } from "./wire.ts";
 
 /** Events over Kafka. */
@@ -40,6 +41,7 @@ export class KafkaDriver implements BrokerDriver {
     transactions: false,
     requests: true,
     order: "key",
+    parking: true,
     bodyBytesMax,
   };
   readonly deadLetters: DeadLetterStore;
@@ -122,9 +124,10 @@ export class KafkaDriver implements BrokerDriver {
     const retryTopic = retryTopicOf(group);
     await this.#ensure([...topics, retryTopic].map(plainTopic));
     await this.#ensure([deadTopic(group)]);
+    const canPark = demand.order === "key" && (await this.#canPark(group));
     const member = { group, topics: [...topics, retryTopic], ...options };
     return outsideContext(async () => {
-      const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, sink, () =>
+      const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, canPark, sink, () =>
         this.#subscriptions.delete(subscription),
       );
       this.#subscriptions.add(subscription);
@@ -169,6 +172,19 @@ export class KafkaDriver implements BrokerDriver {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** A group goes on without a parking topic: its partitions pause when too many events are parked. */
+  async #canPark(group: string): Promise<boolean> {
+    try {
+      await this.#ensure([parkedTopic(group)]);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      const event: ParkingUnavailable = { type: "events.parking.unavailable", group, error };
+      this.#context.observer.emit(event);
+      return false;
+    }
   }
 
   #ensure(topics: Parameters<typeof ensureTopics>[3]): Promise<void> {

@@ -85,7 +85,7 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   #nowMs(): number {
-    return this.#parts.platform.clock.wall();
+    return Math.floor(this.#parts.platform.clock.wall());
   }
 
   async #groups({ group }: DeadLetterFilter): Promise<readonly string[]> {
