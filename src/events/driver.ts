@@ -160,15 +160,18 @@ export interface Lane {
  * the lane, and its records to the lane: in each key they come before what the lane itself still has.
  *
  * For a key that is here, the runtime brings everything here that the lane delivers of it, until the last one is settled. So
- * whatever the lane delivers once more after a crash, up to the newest one that is here, is here or was done with before.
+ * whatever the lane delivers once more after a crash, up to the newest one that is here, is here or was done with before (`knows`).
  */
 export interface ParkingPlace {
   /** What an earlier owner has left, known before the lane delivers anything. */
   readonly found: readonly FoundSequence[];
   /** So many more records may be brought. */
   readonly room: number;
-  /** Where a record of the lane stands in its order, ascending; `undefined` where it came beside the lane, such as a replay. */
-  positionOf(record: StoredRecord): number | undefined;
+  /**
+   * Whether a record of the lane, of a key that was found, is here already, or was done with before those that are: it came
+   * once more after a crash, and is only to be settled.
+   */
+  knows(key: string, record: StoredRecord): boolean;
   /**
    * Appends, in this order; the runtime settles the originals afterwards. One call at a time. When it rejects, some may have
    * been appended all the same; the same ones are brought again.
@@ -187,8 +190,6 @@ export interface ParkingPlace {
 export interface FoundSequence {
   readonly key: string;
   readonly records: number;
-  /** Position of the newest in the lane; `undefined` where none has one. */
-  readonly through: number | undefined;
   /** When the first may be tried, in milliseconds since 1970-01-01 UTC. */
   readonly dueAtMs: number;
 }

@@ -47,6 +47,8 @@ export class LogParking implements ParkingPlace {
   readonly #store: ParkedStore;
   readonly #recordsMax: number;
   readonly #sequences = new Map<string, Sequence>();
+  /** Positions of the newest that were found, by key. */
+  readonly #through = new Map<string, number>();
   /** Records that are in work, by their number. */
   readonly #out = new Map<number, string>();
   #records = 0;
@@ -59,19 +61,18 @@ export class LogParking implements ParkingPlace {
     this.#store = store;
     this.#recordsMax = recordsMax;
     const rows = store.rows();
-    const found = new Map<string, { -readonly [name in keyof FoundSequence]: FoundSequence[name] }>();
+    const found = new Map<string, { readonly key: string; records: number; readonly dueAtMs: number }>();
     for (const { id, key, position, dueMs } of rows) {
-      const known = found.get(key);
-      if (known === undefined) found.set(key, { key, records: 1, through: position, dueAtMs: dueMs });
-      else if (position !== undefined && known.through !== undefined && position <= known.through) {
+      if (position !== undefined && position <= (this.#through.get(key) ?? -1)) {
         // It was brought twice, by an owner that never heard of the first time.
         lane.dropParked(id);
         this.#lastId = id;
         continue;
-      } else {
-        known.records++;
-        known.through = position ?? known.through;
       }
+      if (position !== undefined) this.#through.set(key, position);
+      const known = found.get(key);
+      if (known === undefined) found.set(key, { key, records: 1, dueAtMs: dueMs });
+      else known.records++;
       this.#add(key, id);
     }
     this.found = [...found.values()];
@@ -81,14 +82,14 @@ export class LogParking implements ParkingPlace {
     return Math.max(this.#recordsMax - this.#records, 0);
   }
 
-  positionOf({ returnedId, offset }: LogRecord): number | undefined {
-    return returnedId === undefined ? offset : undefined;
+  knows(key: string, { returnedId, offset }: LogRecord): boolean {
+    return returnedId === undefined && offset <= (this.#through.get(key) ?? -1);
   }
 
   async park(records: readonly RecordToPark[]): Promise<void> {
     const rows = records.map(one => {
       const record = one.record as LogRecord;
-      return { ...one, record, position: this.positionOf(record) };
+      return { ...one, record, position: record.returnedId === undefined ? record.offset : undefined };
     });
     const done = this.#isUncertain ? this.#parkedBefore(rows) : [];
     this.#isUncertain = true;

@@ -14,13 +14,16 @@ export class FakePlace implements ParkingPlace {
   readonly rows: Row[] = [];
   readonly settled: StoredRecord[] = [];
   readonly #out = new Set<StoredRecord>();
+  readonly #through: number;
   readonly #positions = new Map<StoredRecord, number>();
   failure: Error | undefined;
   /** Writes wait for it. */
   until: Promise<void> = Promise.resolve();
 
-  constructor(found: readonly FoundSequence[] = []) {
+  /** @param through position up to which it knows the records of keys that were found */
+  constructor(found: readonly FoundSequence[] = [], through = -1) {
     this.found = found;
+    this.#through = through;
   }
 
   /** Gives a record a position in the lane. */
@@ -29,8 +32,8 @@ export class FakePlace implements ParkingPlace {
     return record;
   }
 
-  positionOf(record: StoredRecord): number | undefined {
-    return this.#positions.get(record);
+  knows(_key: string, record: StoredRecord): boolean {
+    return (this.#positions.get(record) ?? Number.POSITIVE_INFINITY) <= this.#through;
   }
 
   async park(records: readonly RecordToPark[]): Promise<void> {

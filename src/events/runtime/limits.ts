@@ -24,6 +24,8 @@ export const parkBatchRecordsMax = 256;
 export const parkBatchBytesMax = 1_048_576;
 /** Records of a key that come back from there together, once some have succeeded. */
 export const recallChunkMax = 64;
+/** And their bodies, in bytes, as far as those that came before tell. */
+export const recallBytesMax = 1_048_576;
 /** Reads of the place at once. */
 export const recallReadsMax = 4;
 /** What came back may hold so much beside the buffer, as a share of it. */

@@ -12,12 +12,12 @@ export class ParkedKey {
   moving = 0;
   /** Of those at the broker, records that are in memory again, or about to be. */
   out = 0;
-  /** Position of the newest in the lane: what the lane delivers again up to it is here or was done with before. */
-  through = Number.NEGATIVE_INFINITY;
   /** Wall clock: the first is not tried before. */
   dueAtMs = 0;
   /** Records that come back together; grows while they succeed. */
   chunk = 1;
+  /** Of a body, as far as is known from those that came back last. */
+  recordBytes = 1;
   /** `waiting` for its time, `ready` for room in memory, `out` there; `over`: nothing is left of it. */
   phase: "waiting" | "ready" | "out" | "over" = "waiting";
   timer: Timer | undefined;

@@ -128,7 +128,7 @@ test("a sequence moves after ten minutes, however few they are", async () => {
 });
 
 test("what a lane delivers again after a crash is settled when it is parked already or was done with before", async () => {
-  const place = new FakePlace([{ key: "a", records: 1, through: 3, dueAtMs: Number.MAX_SAFE_INTEGER }]);
+  const place = new FakePlace([{ key: "a", records: 1, dueAtMs: Number.MAX_SAFE_INTEGER }], 3);
   const { lane, runs, deliver, clock } = parkingScene(() => {}, new ParkingLane(place));
   const again = deliver("a", 1, 2, 3);
   await clock.settle();

@@ -3,7 +3,14 @@ import { backoffDelayMs } from "../../resilience/index.ts";
 import type { ParkingPlace } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { Entry, LaneState } from "./entry.ts";
-import { moveAgain, parkBatchBytesMax, parkBatchRecordsMax, recallChunkMax, recallReadsMax } from "./limits.ts";
+import {
+  moveAgain,
+  parkBatchBytesMax,
+  parkBatchRecordsMax,
+  recallBytesMax,
+  recallChunkMax,
+  recallReadsMax,
+} from "./limits.ts";
 import { type Moving, nameOf, ParkedKey, ParkedLane } from "./parked-key.ts";
 import type { ParkedLoad } from "./parked-load.ts";
 
@@ -38,7 +45,7 @@ export interface ParkingLimits {
  *
  * What keeps the order: a key is either in lines of the scheduler or here, never in both but for records that are out, which
  * are the oldest; appending to a place is one call at a time, in the order of arrival; and what a lane delivers again after a
- * crash is recognised by its position.
+ * crash is recognised (`ParkingPlace.knows`).
  */
 export class Parking {
   readonly #platform: Pick<Platform, "clock" | "random">;
@@ -110,12 +117,11 @@ export class Parking {
     if (place === undefined) return;
     const lane = new ParkedLane(place);
     state.parkedLane = lane;
-    for (const { key: name, records, through, dueAtMs } of place.found) {
+    for (const { key: name, records, dueAtMs } of place.found) {
       const key = this.#keyOf(state, lane, name);
       key.atBroker = records;
       this.#atBroker += records;
       key.dueAtMs = dueAtMs;
-      if (through !== undefined) key.through = through;
       this.#next(key);
     }
   }
@@ -124,9 +130,8 @@ export class Parking {
   knows(entry: Entry): boolean {
     const lane = entry.lane.parkedLane;
     if (lane === undefined || lane.keys.size === 0) return false;
-    const key = lane.keys.get(nameOf(entry));
-    const position = key === undefined ? undefined : lane.place.positionOf(entry.record);
-    return position !== undefined && position <= (key as ParkedKey).through;
+    const name = nameOf(entry);
+    return lane.keys.has(name) && lane.place.knows(name, entry.record);
   }
 
   /** Takes an entry whose key waits at the broker. @returns whether it does */
@@ -188,7 +193,7 @@ export class Parking {
       this.#atBroker--;
       key.dueAtMs = 0;
       if (key.out === 0) {
-        key.chunk = Math.min(key.chunk * 4, recallChunkMax);
+        key.chunk = Math.max(Math.min(key.chunk * 4, recallChunkMax, Math.floor(recallBytesMax / key.recordBytes)), 1);
         this.#next(key);
       }
       const lane = key.state.parkedLane as ParkedLane;
@@ -233,8 +238,6 @@ export class Parking {
   // To the broker.
 
   #push(lane: ParkedLane, key: ParkedKey, entry: Entry, dueAtMs: number): void {
-    const position = lane.place.positionOf(entry.record);
-    if (position !== undefined && position > key.through) key.through = position;
     key.moving++;
     this.#moving++;
     this.#movingBytes += entry.bytes;
@@ -372,7 +375,10 @@ export class Parking {
           key.failures = 0;
           key.atBroker -= missing;
           this.#atBroker -= missing;
-          for (const { body } of records) this.#outBytes += body.length;
+          let bytes = 0;
+          for (const { body } of records) bytes += body.length;
+          this.#outBytes += bytes;
+          key.recordBytes = Math.max(bytes / records.length, 1) || 1;
           this.#host.recalled(key, records);
           this.#next(key);
           this.#recall();

@@ -7,6 +7,9 @@ import type { Producer } from "./producer.ts";
 import { parkedTopicOf } from "./topics.ts";
 import { CallError } from "./wire.ts";
 
+/** The only one: also where somebody has made more of them. */
+const partition = 0;
+
 /**
  * The topic `<group>.parked`: compacted, one partition, a key for each parked record, whose newest version counts and which a
  * tombstone ends. What is written there of a record is true whoever writes it, so that members that have lost a lane do no
@@ -77,7 +80,7 @@ export class ParkedTopic {
       if (offset === undefined) continue;
       if (!ahead.has(offset)) {
         ahead = new Map();
-        const part = { topic: this.topic, partition: 0, first: offset, next: Number.MAX_SAFE_INTEGER };
+        const part = { topic: this.topic, partition, first: offset, next: Number.MAX_SAFE_INTEGER };
         for await (const records of scan(this.#parts, part, parkedAt)) {
           for (const record of records) ahead.set(record.offset, record);
           break;
@@ -92,11 +95,12 @@ export class ParkedTopic {
   /** @throws Error when one of them is not durable */
   async write(rows: readonly { readonly row: ParkedRow; readonly record: LogRecord }[]): Promise<void> {
     const nowMs = this.#nowMs();
-    await this.#send(rows.map(({ row, record }) => outgoingParked(this.topic, row, record, nowMs)));
+    await this.#send(rows.map(({ row, record }) => ({ ...outgoingParked(this.topic, row, record, nowMs), partition })));
   }
 
   end({ id }: ParkedRow): Promise<void> {
-    return this.#send([{ topic: this.topic, key: id, value: undefined, headers: [], timestampMs: this.#nowMs() }]);
+    const { topic } = this;
+    return this.#send([{ topic, partition, key: id, value: undefined, headers: [], timestampMs: this.#nowMs() }]);
   }
 
   async #send(records: readonly OutgoingRecord[]): Promise<void> {

@@ -15,8 +15,12 @@ export class KafkaParking implements ParkingPlace {
   readonly #clock: Clock;
   readonly #rows = new Map<string, ParkedRow>();
   readonly #sequences = new Map<string, ParkedRow[]>();
-  /** Records that are in work. */
-  readonly #out = new Map<LogRecord, ParkedRow>();
+  /** Of this topic, what was found by key: its first position, and all of them. */
+  readonly #known = new Map<string, { readonly first: number; readonly positions: ReadonlySet<number> }>();
+  /** On their way there. */
+  readonly #coming = new Map<string, ParkedRow>();
+  /** Records that are in work, with the attempts that are durable. */
+  readonly #out = new Map<LogRecord, { readonly row: ParkedRow; counted: number }>();
   readonly #outRows = new Set<ParkedRow>();
   /** Writes that nobody waits for but the end. */
   readonly #writes = new Set<Promise<void>>();
@@ -30,17 +34,14 @@ export class KafkaParking implements ParkingPlace {
     this.#topic = topic;
     this.#clock = clock;
     this.#unwatch = topic.watch(lane.name, (id, offset) => {
-      const row = this.#rows.get(id);
+      const row = this.#rows.get(id) ?? this.#coming.get(id);
       if (row !== undefined) row.offset = offset;
     });
-    const isCurrent = (row: ParkedRow) => (row.topicId === topicId ? 1 : 0);
-    // Of a topic that was made anew, what had been in the one before comes first.
-    const inOrder = [...rows].sort((one, other) => isCurrent(one) - isCurrent(other) || one.position - other.position);
-    for (const row of inOrder) this.#add(row);
+    for (const row of rows) this.#add(row);
     this.found = [...this.#sequences].map(([key, sequence]) => {
-      const last = sequence.at(-1) as ParkedRow;
-      const { dueAtMs } = sequence[0] as ParkedRow;
-      return { key, records: sequence.length, through: isCurrent(last) ? last.position : undefined, dueAtMs };
+      const current = sequence.filter(row => row.topicId === topicId).map(({ position }) => position);
+      if (current[0] !== undefined) this.#known.set(key, { first: current[0], positions: new Set(current) });
+      return { key, records: sequence.length, dueAtMs: (sequence[0] as ParkedRow).dueAtMs };
     });
   }
 
@@ -48,8 +49,10 @@ export class KafkaParking implements ParkingPlace {
     return this.#isClosed ? 0 : Math.max(parkedRecordsMax - this.#rows.size, 0);
   }
 
-  positionOf({ offset }: LogRecord): number {
-    return offset;
+  /** Not only up to the newest: where the topic refused one between others it comes again, and takes its place. */
+  knows(key: string, { offset }: LogRecord): boolean {
+    const known = this.#known.get(key);
+    return known !== undefined && (offset < known.first || known.positions.has(offset));
   }
 
   async park(records: readonly RecordToPark[]): Promise<void> {
@@ -68,7 +71,15 @@ export class KafkaParking implements ParkingPlace {
       };
       return { row, record: record as LogRecord };
     });
-    await this.#topic.write(rows);
+    const [first, others] = firstOfKeys(rows);
+    for (const { row } of rows) this.#coming.set(row.id, row);
+    try {
+      // What comes before the first one of a key that is there was done with: it has to be there before others are.
+      await this.#topic.write(first);
+      if (others.length > 0) await this.#topic.write(others);
+    } finally {
+      for (const { row } of rows) this.#coming.delete(row.id);
+    }
     for (const { row } of rows) this.#add(row);
   }
 
@@ -79,52 +90,62 @@ export class KafkaParking implements ParkingPlace {
       if (!this.#outRows.has(row)) rows.push(row);
     }
     let stored = await this.#topic.read(rows);
+    // Written since the last look, or written anew and compacted.
     if (stored.size < rows.length) {
-      // Written since the last look, or written anew and compacted.
       await this.#topic.look();
       stored = await this.#topic.read(rows);
     }
-    const records: LogRecord[] = [];
-    for (const row of rows) {
-      const one = stored.get(row.id);
-      if (one === undefined) {
-        this.#remove(row);
-        continue;
-      }
-      const record = parkedRecord(one, row);
-      this.#out.set(record, row);
-      this.#outRows.add(row);
-      records.push(record);
+    if (stored.size < rows.length) {
+      // Nothing is given up before all has been looked through.
+      const all = (await this.#topic.load(new Set([this.#lane.name]))).get(this.#lane.name);
+      for (const row of rows) row.offset = all?.get(row.id)?.offset;
+      stored = await this.#topic.read(rows);
     }
-    return { records, missing: rows.length - records.length };
+    const there = rows.flatMap(row => {
+      const one = stored.get(row.id);
+      return one === undefined ? [] : { row, record: parkedRecord(one, row) };
+    });
+    // An attempt counts before its handler runs; for all of them with one write, as suspects of a crash.
+    await this.#topic.write(there.map(({ row, record }) => ({ row: begun(row, row.history.attempts), record })));
+    for (const { row, record } of there) {
+      this.#out.set(record, { row, counted: row.history.attempts + 1 });
+      this.#outRows.add(row);
+    }
+    const missing = rows.filter(({ id }) => !stored.has(id));
+    for (const row of missing) this.#remove(row);
+    return { records: there.map(({ record }) => record), missing: missing.length };
   }
 
   settle(record: LogRecord): void {
-    const row = this.#out.get(record);
+    const row = this.#leave(record);
     if (row === undefined || this.#isClosed) return;
-    this.#out.delete(record);
     this.#remove(row);
     this.#writeInTheEnd(() => this.#topic.end(row));
   }
 
   begin(record: LogRecord, attempts: number): Promise<void> | undefined {
-    const row = this.#out.get(record);
-    if (row === undefined) return undefined;
-    row.history = { ...row.history, attempts: attempts + 1 };
-    return this.#topic.write([{ row, record }]);
+    const out = this.#out.get(record);
+    if (out === undefined || attempts < out.counted) return undefined;
+    out.counted = attempts + 1;
+    return this.#topic.write([{ row: begun(out.row, attempts), record }]);
   }
 
   putBack(records: readonly LogRecord[], dueAtMs: number, history: AttemptHistory): void {
     for (const [index, record] of records.entries()) {
-      const row = this.#out.get(record);
-      if (row === undefined) continue;
-      this.#out.delete(record);
-      this.#outRows.delete(row);
-      if (index > 0) continue;
+      const row = this.#leave(record);
+      if (row === undefined || index > 0) continue;
       row.dueAtMs = dueAtMs;
       row.history = history;
       if (!this.#isClosed) this.#writeInTheEnd(() => this.#topic.write([{ row, record }]));
     }
+  }
+
+  /** It is in work no more. */
+  #leave(record: LogRecord): ParkedRow | undefined {
+    const row = this.#out.get(record)?.row;
+    this.#out.delete(record);
+    if (row !== undefined) this.#outRows.delete(row);
+    return row;
   }
 
   /** Resolves when all that was settled and put back is durable, or has been given up. */
@@ -165,8 +186,20 @@ export class KafkaParking implements ParkingPlace {
     if (this.#rows.has(row.id)) return;
     this.#rows.set(row.id, row);
     const sequence = this.#sequences.get(row.key);
-    if (sequence === undefined) this.#sequences.set(row.key, [row]);
-    else sequence.push(row);
+    if (sequence === undefined) {
+      this.#sequences.set(row.key, [row]);
+      return;
+    }
+    // Nearly always at the end.
+    let at = sequence.length;
+    while (at > 0 && this.#comesBefore(row, sequence[at - 1] as ParkedRow)) at--;
+    sequence.splice(at, 0, row);
+  }
+
+  /** Of a topic that was made anew, what had been in the one before comes first. */
+  #comesBefore(one: ParkedRow, other: ParkedRow): boolean {
+    if (one.topicId !== other.topicId) return other.topicId === this.#topicId;
+    return one.position < other.position;
   }
 
   #remove(row: ParkedRow): void {
@@ -177,4 +210,24 @@ export class KafkaParking implements ParkingPlace {
     if (at >= 0) sequence?.splice(at, 1);
     if (sequence?.length === 0) this.#sequences.delete(row.key);
   }
+}
+
+interface Write {
+  readonly row: ParkedRow;
+  readonly record: LogRecord;
+}
+
+/** As it is when another attempt has begun. */
+function begun(row: ParkedRow, attempts: number): ParkedRow {
+  return { ...row, history: { ...row.history, attempts: attempts + 1 } };
+}
+
+function firstOfKeys(writes: readonly Write[]): readonly [readonly Write[], readonly Write[]] {
+  const seen = new Set<string>();
+  const [first, others]: [Write[], Write[]] = [[], []];
+  for (const write of writes) {
+    (seen.has(write.row.key) ? others : first).push(write);
+    seen.add(write.row.key);
+  }
+  return [first, others];
 }

@@ -28,6 +28,8 @@ export const parkedTopic = (group: string): NewTopic => ({
   config: {
     "cleanup.policy": "compact",
     "min.cleanable.dirty.ratio": "0.1",
+    // An event of the largest size has some more headers there.
+    "max.message.bytes": "2097152",
     "segment.bytes": String(parkedSegmentBytes),
     "segment.ms": String(parkedSegmentMs),
   },
