@@ -23,9 +23,18 @@ const eventsOfRound: Readonly<Record<EventsScenario, number>> = {
   "kafka-publish": 100_000,
   "kafka-consume": 100_000,
   "kafka-one-by-one": 20_000,
+  "embedded-idle": 100,
+  "embedded-backlog": 1_000_000,
+  "rpc-beside-embedded": 25_000,
+  "events-keyed": 10_000,
   "outbox-postgres": 20_000,
+  "outbox-postgres-single": 6_000,
+  "outbox-postgres-half": 10_000,
   "inbox-sqlite": 20_000,
 };
+
+/** What takes long, or hardly varies, is measured less often than the rest. */
+const roundsMax: Partial<Readonly<Record<EventsScenario, number>>> = { "embedded-idle": 3, "embedded-backlog": 1 };
 
 /** One scenario of events: a server of its own for all rounds, and a process for every round of every peer, in turns. */
 export async function measureEvents(
@@ -43,7 +52,8 @@ export async function measureEvents(
     return;
   }
   try {
-    for (let round = 0; round < options.rounds; round++) {
+    const rounds = Math.min(options.rounds, roundsMax[scenario.name as EventsScenario] ?? options.rounds);
+    for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < peers.length; turn++) {
         const at = (turn + round) % peers.length;
         const [peer, row] = [peers[at], rows[at]];

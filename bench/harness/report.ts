@@ -24,9 +24,12 @@ const headings: Record<Metric, string> = {
   clientRssBytes: "client RSS MiB",
   heapBytesEach: "heap + buffers, bytes each",
   rssBytesEach: "RSS, bytes each",
+  idealShare: "share of the ideal",
+  idlePercent: "% of a core",
+  growthBytes: "growth of RSS, MiB",
 };
 
-const mebibytes = new Set<Metric>(["serverRssBytes", "clientRssBytes"]);
+const mebibytes = new Set<Metric>(["serverRssBytes", "clientRssBytes", "growthBytes"]);
 
 /** The whole run as a Markdown page; the terminal shows its tables as they are. */
 export function markdown(run: Run, peers: readonly Peer[], last: Run | undefined): string {
@@ -100,7 +103,8 @@ function targetText(target: Target, peers: readonly Peer[]): string {
 
 function figure(value: number, target: Target): string {
   if (target.direction === "beyond") return round(value);
-  return target.peer === undefined ? `${Math.round(value)}` : `${round(value)}×`;
+  if (target.peer !== undefined) return `${round(value)}×`;
+  return value < 100 ? round(value) : `${Math.round(value)}`;
 }
 
 const titleOf = (name: string, peers: readonly Peer[]) => peers.find(peer => peer.name === name)?.title ?? name;

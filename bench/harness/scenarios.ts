@@ -11,7 +11,10 @@ export type Metric =
   | "serverRssBytes"
   | "clientRssBytes"
   | "heapBytesEach"
-  | "rssBytesEach";
+  | "rssBytesEach"
+  | "idealShare"
+  | "idlePercent"
+  | "growthBytes";
 
 /**
  * Who makes the load: the peer's own client, h2load or wrk against the peer's server, one process for all (codecs,
@@ -45,6 +48,13 @@ const both: readonly Metric[] = [
 ];
 const serverOnly: readonly Metric[] = ["perSecond", "serverCpuUs", "serverRssBytes"];
 const eventMetrics: readonly Metric[] = ["perSecond", "clientCpuUs", "clientRssBytes"];
+/** Where the events per second are not what is asked for. */
+const metricsOfEvents: Readonly<Record<string, readonly Metric[]>> = {
+  "embedded-idle": ["idlePercent", "clientRssBytes"],
+  "embedded-backlog": ["perSecond", "growthBytes", "clientRssBytes"],
+  "rpc-beside-embedded": ["perSecond", "p50Us", "p99Us"],
+  "events-keyed": ["perSecond", "idealShare", "clientCpuUs"],
+};
 /** The heap is what is left of a call after a collection. */
 const guardMetrics: readonly Metric[] = ["perSecond", "clientCpuUs", "heapBytesEach"];
 
@@ -205,11 +215,20 @@ export const scenarios: readonly Scenario[] = [
       ["kafka-publish", "Kafka: publish, idempotent, all replicas confirm, pipelined", "kafka"],
       ["kafka-consume", "Kafka: handle a backlog", "kafka"],
       ["kafka-one-by-one", "Kafka: publish one by one; ours gathers calls that nobody awaits in between", "kafka"],
+      ["embedded-idle", "Embedded broker: a subscriber that has nothing to do"],
+      ["embedded-backlog", "Embedded broker: memory while a backlog of a million events is handled"],
+      [
+        "rpc-beside-embedded",
+        "Unary calls, one at a time, of a server that also publishes and handles 10,000 events/s",
+      ],
+      ["events-keyed", "Handlers of 10 ms, in order per key: 16 keys, then 512, of which 64 at once"],
       [
         "outbox-postgres",
-        "Outbox in PostgreSQL: transactions of ten events, until the memory broker has it",
+        "Outbox in PostgreSQL: transactions of ten events, as fast as ten writers can, until the memory broker has it",
         "postgres",
       ],
+      ["outbox-postgres-half", "The same with 5,000 events/s, about half of what it can do", "postgres"],
+      ["outbox-postgres-single", "Outbox in PostgreSQL: one event in each transaction, 32 writers", "postgres"],
       ["inbox-sqlite", "Inbox in SQLite: durable effects, 64 handlers at once"],
     ] as const
   ).map(
@@ -219,7 +238,8 @@ export const scenarios: readonly Scenario[] = [
       title,
       load: "events",
       concurrency: 1,
-      metrics: name === "outbox-postgres" ? [...eventMetrics, "p50Us", "p99Us"] : eventMetrics,
+      metrics:
+        metricsOfEvents[name] ?? (name.startsWith("outbox") ? [...eventMetrics, "p50Us", "p99Us"] : eventMetrics),
       unit: "events",
       ...(server === undefined ? {} : { server }),
     }),

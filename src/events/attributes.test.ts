@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type AttributePrefix, attributesFrom, headersOf, historyHeaders, isReservedHeader } from "./attributes.ts";
+import {
+  type AttributePrefix,
+  HeaderReader,
+  headersOf,
+  historyHeaders,
+  isReservedHeader,
+  pairsOf,
+  type SaidByHeaders,
+} from "./attributes.ts";
 import type { EventRecord } from "./record.ts";
 
 const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 });
@@ -33,6 +41,13 @@ const records: fc.Arbitrary<EventRecord> = fc.record({
   body: fc.uint8Array(),
 });
 
+const reader = new HeaderReader();
+
+function attributesFrom(headers: readonly (readonly [name: string, value: string])[]): SaidByHeaders {
+  for (const [name, value] of headers) reader.add(name, value);
+  return reader.take();
+}
+
 /** Without members that say nothing. */
 function said(value: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
@@ -41,7 +56,7 @@ function said(value: object): Record<string, unknown> {
 test("what a record says is read back from its headers, with either prefix", () => {
   fc.assert(
     fc.property(records, fc.constantFrom<AttributePrefix>("ce_", "cloudEvents_"), (record, prefix) => {
-      const read = attributesFrom(headersOf(record, prefix));
+      const read = attributesFrom([...pairsOf(headersOf(record, prefix))]);
       const { topic: _topic, key, body: _body, ...attributes } = record;
       const expected = { ...said(attributes), headers: { ...attributes.headers } };
       if (record.priority === "default") Reflect.deleteProperty(expected, "priority");
@@ -53,7 +68,7 @@ test("what a record says is read back from its headers, with either prefix", () 
 });
 
 test("attempts travel beside the attributes", () => {
-  const { history } = attributesFrom(historyHeaders({ attempts: 3, firstFailedAtMs: 1_700_000_000_000 }));
+  const { history } = attributesFrom([...pairsOf(historyHeaders({ attempts: 3, firstFailedAtMs: 1_700_000_000_000 }))]);
   assert.deepEqual(history, { attempts: 3, firstFailedAtMs: 1_700_000_000_000 });
 });
 
@@ -78,10 +93,27 @@ test("headers of strangers: names in any case, times and numbers that are none",
 });
 
 test("anything at all can be read", () => {
-  const pairs = fc.array(
+  const any = fc.array(
     fc.tuple(fc.oneof(fc.string(), fc.constantFrom("ce_id", "CE_TIME", "traceparent")), fc.string()),
   );
-  fc.assert(fc.property(pairs, headers => void attributesFrom(headers)));
+  fc.assert(fc.property(any, headers => void attributesFrom(headers)));
+});
+
+test("a record has nothing of the one that was read before", () => {
+  attributesFrom([...pairsOf(historyHeaders({ attempts: 2, firstFailedAtMs: 5 })), ["ce_id", "1"], ["x-tenant", "a"]]);
+  const { attributes, subject, history } = attributesFrom([]);
+  assert.deepEqual(Object.keys(attributes), ["headers"]);
+  assert.deepEqual(Object.keys(attributes.headers ?? {}), []);
+  assert.equal(subject, undefined);
+  assert.deepEqual(history, { attempts: 0, firstFailedAtMs: undefined });
+});
+
+test("what was said elsewhere counts where no header says it", () => {
+  reader.add("ce_id", "1");
+  const { attributes } = reader.take({ id: "2", type: "order.created" });
+  assert.equal(attributes.id, "1");
+  assert.equal(attributes.type, "order.created");
+  assert.equal("source" in attributes, false);
 });
 
 test("what a reply says of an error is nobody else's to say, and arrives among the headers", () => {

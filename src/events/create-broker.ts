@@ -118,7 +118,7 @@ class DrivenBroker implements Broker {
     this.#refuseClosed();
     this.#catalog.learn(schema.file);
     await this.#topics.answered(compileEvent(schema).topic);
-    const all = new PublishAll(this.#publisher, this.#topics, options?.signal !== undefined);
+    const all = new PublishAll(this.#publisher, this.#topics, this.#platform.clock, options?.signal !== undefined);
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
   }
 

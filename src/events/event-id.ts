@@ -10,8 +10,8 @@ export class EventIds {
   #counter = 0;
   #random: Uint8Array = new Uint8Array(0);
   #used = 0;
-  /** The part of ids that stays the same for a millisecond. */
-  #time = "";
+  /** The text of an id. Its time stays the same for a millisecond. */
+  readonly #text = Buffer.from("00000000-0000-7000-8000-000000000000", "latin1");
   #timeMs = -1;
 
   constructor(platform: Platform) {
@@ -35,30 +35,37 @@ export class EventIds {
     return this.#format(ms, this.#counter);
   }
 
+  /** Hot path: digits are put into bytes, because a text made of pieces keeps all of them in memory. */
   #format(ms: number, counter: number): string {
     if (this.#used + 8 > this.#random.length) {
       // One call for many ids: asking the system for each costs more than all the rest.
       this.#random = this.#platform.random.bytes(8 * 512);
       this.#used = 0;
     }
+    const text = this.#text;
     if (ms !== this.#timeMs) {
       const time = ms.toString(16).padStart(12, "0");
       this.#timeMs = ms;
-      this.#time = `${time.slice(0, 8)}-${time.slice(8)}-`;
+      text.write(time.slice(0, 8), 0, "latin1");
+      text.write(time.slice(8), 9, "latin1");
     }
+    text[15] = digit(counter >> 8);
+    putHex(text, 16, counter & 0xff);
     const bytes = this.#random;
     const at = this.#used;
     this.#used += 8;
-    const count = hex(0x70 | (counter >> 8)) + hex(counter & 0xff);
-    const variant = hex(0x80 | ((bytes[at] as number) & 0x3f)) + hex(bytes[at + 1] as number);
-    let node = "";
-    for (let index = at + 2; index < at + 8; index++) node += hex(bytes[index] as number);
-    return `${this.#time}${count}-${variant}-${node}`;
+    putHex(text, 19, 0x80 | ((bytes[at] as number) & 0x3f));
+    putHex(text, 21, bytes[at + 1] as number);
+    for (let index = 0; index < 6; index++) putHex(text, 24 + index * 2, bytes[at + 2 + index] as number);
+    return text.toString("latin1");
   }
 }
 
-const pairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+function putHex(text: Uint8Array, at: number, byte: number): void {
+  text[at] = digit(byte >> 4);
+  text[at + 1] = digit(byte & 0xf);
+}
 
-function hex(byte: number): string {
-  return pairs[byte] as string;
+function digit(value: number): number {
+  return value < 10 ? 0x30 + value : 0x57 + value;
 }

@@ -20,5 +20,9 @@ export const keyCharsMax = 1_024;
 export const headerCharsMax = 32_768;
 /** Records of `publishAll` that are on the way at once. */
 export const publishAllWindow = 10_000;
+/** `publishAll` lets the event loop have its turn after so many events, or so many milliseconds: a broker in the process
+ * answers at once, and nothing would ever be waited for. About what its consumers take in a turn. */
+export const publishAllTurnRecords = 500;
+export const publishAllTurnMs = 5;
 /** Errors that a failed `publishAll` lists; it counts all. */
 export const publishAllErrorsMax = 100;

@@ -1,17 +1,19 @@
+import type { Clock } from "../platform/index.ts";
 import type { Published } from "./broker.ts";
 import { PublishError } from "./errors.ts";
-import { publishAllErrorsMax, publishAllWindow } from "./limits.ts";
+import { publishAllErrorsMax, publishAllTurnMs, publishAllTurnRecords, publishAllWindow } from "./limits.ts";
 import type { PendingRecord, Publisher, PublishListener } from "./publisher.ts";
 import type { EventRecord } from "./record.ts";
 import type { TopicGate } from "./topic-gate.ts";
 
 /**
  * Publishes a sequence: many records on the way at once, and no further one taken from the sequence while the publisher has
- * no room. One promise for all of them.
+ * no room. One promise for all of them. The event loop has its turn again and again, also where a broker answers at once.
  */
 export class PublishAll implements PublishListener {
   readonly #publisher: Publisher;
   readonly #topics: TopicGate;
+  readonly #clock: Clock;
   readonly #published: Published[] = [];
   readonly #errors: { readonly index: number; readonly error: Error }[] = [];
   /** What has no answer; only kept where a signal can give it up. */
@@ -22,9 +24,15 @@ export class PublishAll implements PublishListener {
   #wake: (() => void) | undefined;
   #wakeBelow = 0;
 
-  constructor(publisher: Publisher, topics: TopicGate, canBeGivenUp: boolean) {
+  /** Records of this turn of the event loop, and when it began. */
+  #turnRecords = 0;
+  #turnMs: number;
+
+  constructor(publisher: Publisher, topics: TopicGate, clock: Clock, canBeGivenUp: boolean) {
     this.#publisher = publisher;
     this.#topics = topics;
+    this.#clock = clock;
+    this.#turnMs = clock.now();
     this.#open = canBeGivenUp ? new Set() : undefined;
   }
 
@@ -42,12 +50,14 @@ export class PublishAll implements PublishListener {
         for await (const event of events) {
           signal?.throwIfAborted();
           await this.#add(write(event), count++);
+          if (this.#turnIsOver()) await this.#nextTurn();
         }
       } else {
         for (const event of events) {
           signal?.throwIfAborted();
           const room = this.#add(write(event), count++);
           if (room !== undefined) await room;
+          if (this.#turnIsOver()) await this.#nextTurn();
         }
       }
       await this.#fewerThan(1);
@@ -79,6 +89,19 @@ export class PublishAll implements PublishListener {
     this.#isGivenUp = true;
     for (const pending of this.#open ?? []) this.#publisher.giveUp(pending);
     this.#wake?.();
+  }
+
+  #turnIsOver(): boolean {
+    const count = ++this.#turnRecords;
+    if (count >= publishAllTurnRecords) return true;
+    // Large events are few in a turn, and so are looks at the clock.
+    return count % 8 === 0 && this.#clock.now() - this.#turnMs >= publishAllTurnMs;
+  }
+
+  async #nextTurn(): Promise<void> {
+    await new Promise<void>(resolve => this.#clock.endOfTurn(resolve));
+    this.#turnRecords = 0;
+    this.#turnMs = this.#clock.now();
   }
 
   /** @returns when the next may be added; `undefined`: at once */

@@ -40,7 +40,7 @@ export {
   type TlsState,
 } from "./network.ts";
 export { type ObservedEvent, type Observer, silentObserver } from "./observer.ts";
-export type { Platform } from "./platform.ts";
+export type { FileWatch, Platform } from "./platform.ts";
 export type { Random } from "./random.ts";
 export { isBusy, sqliteTransaction, whenFree } from "./sqlite.ts";
 export {

@@ -7,4 +7,13 @@ export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
   readonly network: Network;
+  /**
+   * Calls `changed` when the file was written, by whomever, perhaps several times for one write and perhaps before the write
+   * is complete. `undefined`, or absent: nobody can tell, as on a virtual machine. An ended watch says nothing.
+   */
+  readonly watchFile?: (path: string, changed: () => void) => FileWatch | undefined;
+}
+
+export interface FileWatch {
+  close(): void;
 }

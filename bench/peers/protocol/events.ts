@@ -12,7 +12,13 @@ export type EventsScenario =
   | "kafka-publish"
   | "kafka-consume"
   | "kafka-one-by-one"
+  | "embedded-idle"
+  | "embedded-backlog"
+  | "rpc-beside-embedded"
+  | "events-keyed"
   | "outbox-postgres"
+  | "outbox-postgres-single"
+  | "outbox-postgres-half"
   | "inbox-sqlite";
 
 export interface EventsTask {
@@ -27,12 +33,18 @@ export interface EventsTask {
 }
 
 export interface EventsSample {
-  readonly perSecond: number;
+  readonly perSecond?: number;
   /** CPU of this process for each event. */
-  readonly clientCpuUs: number;
-  readonly clientRssBytes: number;
+  readonly clientCpuUs?: number;
+  readonly clientRssBytes?: number;
   readonly p50Us?: number;
   readonly p99Us?: number;
+  /** Of the throughput that the handlers' own time allows. */
+  readonly idealShare?: number;
+  /** CPU of this process, of one core. */
+  readonly idlePercent?: number;
+  /** Of resident memory, between the second tenth of the work and the most in the others. */
+  readonly growthBytes?: number;
 }
 
 export type EventsPeer = Readonly<Partial<Record<EventsScenario, (task: EventsTask) => Promise<EventsSample>>>>;

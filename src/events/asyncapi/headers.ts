@@ -1,6 +1,6 @@
 import type { EventContract } from "../../contract/index.ts";
 import type { Schema } from "../../contract/schema/index.ts";
-import { type AttributePrefix, contentTypeName, headersOf } from "../attributes.ts";
+import { type AttributePrefix, contentTypeName, headersOf, pairsOf } from "../attributes.ts";
 
 /** What publishers of this package say beside the body, as headers of a broker. */
 const described = {
@@ -105,7 +105,7 @@ export function* exampleHeaders(
     headers: {},
     body: new Uint8Array(),
   } as const;
-  for (const [name, value] of headersOf(record, prefix)) {
+  for (const [name, value] of pairsOf(headersOf(record, prefix))) {
     if (name !== contentTypeName || !isProperty(prefix)) yield [name, value];
   }
 }

@@ -1,10 +1,15 @@
+/** UTF-8 of keys of usual length is written here, because making memory costs more than the hash. */
+const scratch = Buffer.alloc(1_024);
+
 /**
  * Murmur2 of UTF-8 text with Kafka's seed, so that a key lies in the partition where the Java client would put it
  * (org.apache.kafka.common.utils.Utils.murmur2).
  */
 export function murmur2(key: string): number {
-  const data = Buffer.from(key);
-  const length = data.length;
+  // A UTF-16 unit has at most three bytes.
+  const isShort = key.length * 3 <= scratch.length;
+  const data = isShort ? scratch : Buffer.from(key);
+  const length = isShort ? scratch.write(key, 0, "utf8") : data.length;
   const m = 0x5bd1e995;
   let h = 0x9747b28c ^ length;
   const whole = length & ~3;

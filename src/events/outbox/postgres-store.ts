@@ -94,7 +94,17 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
   }
 
   async insert(tx: PostgresClient, records: readonly EventRecord[]): Promise<void> {
-    if (records.length === 0) return;
+    const [first] = records;
+    if (first === undefined) return;
+    if (records.length === 1 && first.notBeforeMs === undefined) {
+      // The usual transaction has one event: a plain statement takes the database a third of the time.
+      const { topic, key, body } = first;
+      await tx.query(
+        "INSERT INTO trunkline_outbox (bucket, topic, key, attributes, body, state) VALUES ($1, $2, $3, $4, $5, $6)",
+        [bucketOf(first), topic, key ?? null, attributesText(first), body, unsent],
+      );
+      return;
+    }
     // One statement, whose rows get their numbers in their order.
     await tx.query(
       "INSERT INTO trunkline_outbox (bucket, topic, key, attributes, body, due_at, state) " +

@@ -101,11 +101,6 @@ export class Attempts implements EntryOwner {
     entry.attempts++;
     entry.delivery = delivery;
     entry.startedMs = nowMs;
-    this.#running.add(entry);
-    if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
-    else {
-      entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
-    }
     let result: unknown;
     try {
       result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
@@ -114,6 +109,12 @@ export class Attempts implements EntryOwner {
       return;
     }
     if (isThenable(result)) {
+      // Only now: nobody can abort a handler, and no time passes for its deadline, before it gives back control.
+      this.#running.add(entry);
+      if (timeoutMs === handlerTimeoutMs) this.#deadlines.add(entry, nowMs);
+      else {
+        entry.deadline = outsideContext(() => this.#clock.after(timeoutMs, () => this.late(entry, this.#clock.now())));
+      }
       // Outside of the handler's context, so that what follows does not belong to it.
       result.then(
         () => this.#succeeded(entry),

@@ -4,6 +4,7 @@
  */
 import type { Platform } from "../platform.ts";
 import { systemClock } from "./clock.ts";
+import { watchFile } from "./file-watch.ts";
 import { systemNetwork } from "./network.ts";
 import { systemRandom } from "./random.ts";
 
@@ -11,4 +12,4 @@ export { cryptoModule } from "./crypto-module.ts";
 export { isWorkerProcess, joinPrimary, type WorkerAddress, WorkerCrew, type WorkerEnded } from "./workers.ts";
 
 /** The default platform of everything. */
-export const systemPlatform: Platform = { clock: systemClock, random: systemRandom, network: systemNetwork };
+export const systemPlatform: Platform = { clock: systemClock, random: systemRandom, network: systemNetwork, watchFile };

@@ -50,7 +50,7 @@ for (const writer of ["thread", "inline"]) {
     name: `embedded, ${writer}`,
     connect: async options => {
       const { platform, stop } = stoppablePlatform();
-      const url = `sqlite:${join(folder, `${writer}.db`)}?leaseMs=1000&writer=${writer}`;
+      const url = `sqlite:${join(folder, `${writer}.db`)}?leaseMs=2000&writer=${writer}`;
       const broker = await connectBroker(url, { ...options, platform });
       stops.set(broker, stop);
       return broker;

@@ -23,18 +23,9 @@ import {
 } from "../../log/index.ts";
 import type { AttemptHistory, EventRecord } from "../../record.ts";
 import { type CodedRecord, encodeBatch } from "./batch-codec.ts";
+import { ChangeWatch, type Found } from "./change-watch.ts";
 import { brokerError, explain, publishError } from "./failures.ts";
-import {
-  batchBytesMax,
-  batchRecordsMax,
-  dueRows,
-  pollMsMax,
-  pollMsMin,
-  refusalRatio,
-  trimEveryMs,
-  trimPauseMs,
-  trimRows,
-} from "./limits.ts";
+import { batchBytesMax, batchRecordsMax, dueRows, refusalRatio, trimEveryMs, trimPauseMs, trimRows } from "./limits.ts";
 import type { LetterDetails, LogReader } from "./log-reader.ts";
 import type { EmbeddedUrl } from "./url.ts";
 import { WriteQueue } from "./write-queue.ts";
@@ -50,13 +41,12 @@ export class EmbeddedStore implements LogStore {
   readonly #platform: Platform;
   readonly #context: DriverContext;
   readonly #watchers = new Set<StoreWatcher>();
+  readonly #changes: ChangeWatch;
   /** Records without a key go around. */
   #turn = 0;
   /** Appends that wait for their topics to be made, and those behind them. */
   #makingTopics: Promise<unknown> | undefined;
   #trouble: string | undefined;
-  #pollTimer: Timer | undefined;
-  #pollMs = pollMsMin;
   #dueTimer: Timer | undefined;
   #dueAtMs = Number.POSITIVE_INFINITY;
   #trimTimer: Timer | undefined;
@@ -68,7 +58,14 @@ export class EmbeddedStore implements LogStore {
     this.#writer = writer;
     this.#context = context;
     this.#platform = context.platform;
+    this.#changes = new ChangeWatch(
+      context.platform,
+      `${url.file}-wal`,
+      () => this.#look(),
+      () => this.#queue.isBusy,
+    );
     this.#queue = new WriteQueue(writer, context.platform.clock, error => {
+      this.#changes.wroteItself();
       this.#trouble = error === undefined ? undefined : explain(url.file, error).message;
     });
     this.deadLetters = {
@@ -220,10 +217,10 @@ export class EmbeddedStore implements LogStore {
 
   watch(watcher: StoreWatcher): () => void {
     this.#watchers.add(watcher);
-    if (this.#watchers.size === 1) outsideContext(() => this.#poll());
+    this.#changes.start();
     return () => {
       this.#watchers.delete(watcher);
-      if (this.#watchers.size === 0) this.#pollTimer?.cancel();
+      if (this.#watchers.size === 0) this.#changes.stop();
     };
   }
 
@@ -234,7 +231,7 @@ export class EmbeddedStore implements LogStore {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#pollTimer?.cancel();
+    this.#changes.stop();
     this.#dueTimer?.cancel();
     this.#trimTimer?.cancel();
     await this.#makingTopics;
@@ -297,24 +294,18 @@ export class EmbeddedStore implements LogStore {
 
   // Looking for what others have done.
 
-  #poll(): void {
-    if (this.#isClosed || this.#watchers.size === 0) return;
+  #look(): Found {
     try {
-      if (this.#reader.hasChanged()) {
-        this.#pollMs = pollMsMin;
-        this.#tell();
-      } else {
-        this.#pollMs = Math.min(this.#pollMs * 2, pollMsMax);
-      }
+      if (!this.#reader.hasChanged()) return "nothing";
+      return this.#tell() ? "news" : "own";
     } catch (error) {
       this.#trouble = explain(this.#url.file, error).message;
-      this.#pollMs = pollMsMax;
+      return "nothing";
     }
-    // Whoever subscribes waits for what others publish, as with a socket: that keeps the process alive.
-    this.#pollTimer = this.#platform.clock.after(this.#pollMs, () => this.#poll(), true);
   }
 
-  #tell(): void {
+  /** @returns whether there was anything to tell */
+  #tell(): boolean {
     const { appended, regrouped, held } = this.#reader.changes();
     for (const watcher of this.#watchers) {
       for (const { topic, partition } of appended) watcher.appended(topic, partition);
@@ -322,6 +313,7 @@ export class EmbeddedStore implements LogStore {
       for (const group of held) watcher.held(group, undefined, undefined);
     }
     this.#armDue();
+    return appended.length + regrouped.length + held.length > 0;
   }
 
   #regrouped(group: string): void {

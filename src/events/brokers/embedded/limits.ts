@@ -20,6 +20,10 @@ export const busyMs = 5_000;
 /** Changes by other processes are looked for so often while there are some; the pause doubles when there are none. */
 export const pollMsMin = 2;
 export const pollMsMax = 100;
+/** And so often while the file system would tell of them: it might not, on a disk of somebody else's. */
+export const pollMsWatched = 1_000;
+/** What the file system tells so long after a write of our own counts as that write. */
+export const ownWriteMs = 25;
 
 /** A member that has not been heard of for so long is gone, and others take its lanes. */
 export const leaseMsDefault = 10_000;

@@ -23,6 +23,11 @@ export class WriteQueue {
     this.#whenDone = whenDone;
   }
 
+  /** Whether something is being written, or about to be. */
+  get isBusy(): boolean {
+    return this.#running !== undefined || this.#waiting.length > 0;
+  }
+
   /** Resolves when it is durable. @throws (rejects) what SQLite says; nothing was written then */
   add<W extends Write>(write: W): Promise<AnswerTo<W>> {
     return new Promise((resolve, reject) => {

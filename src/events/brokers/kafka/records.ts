@@ -1,4 +1,4 @@
-import { attributesFrom, headersOf, historyHeaders } from "../../attributes.ts";
+import { HeaderReader, headersOf, historyHeaders, pairsOf } from "../../attributes.ts";
 import { LogRecord, noHistory } from "../../log/index.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { BatchHeader, RecordCursor } from "./batch-reader.ts";
@@ -12,9 +12,7 @@ const none: Readonly<Partial<EventAttributes>> = Object.freeze({});
 
 /** An event as a Kafka record: CloudEvents' Kafka protocol binding, binary content mode. */
 export function outgoingEvent(record: EventRecord, timestampMs: number): OutgoingRecord {
-  const headers: string[] = [];
-  for (const [name, value] of headersOf(record, "ce_")) headers.push(name, value);
-  return { topic: record.topic, key: record.key, value: record.body, headers, timestampMs };
+  return { topic: record.topic, key: record.key, value: record.body, headers: headersOf(record, "ce_"), timestampMs };
 }
 
 /**
@@ -32,7 +30,7 @@ export function outgoingCopy(
   const headers = [...more];
   const isForeign = attributes.id === undefined && attributes.source === undefined && attributes.type === undefined;
   const complete = { ...gaps, ...attributes, topic, key: record.key, body: record.body };
-  for (const [name, value] of headersOf(complete, "ce_")) {
+  for (const [name, value] of pairsOf(headersOf(complete, "ce_"))) {
     if ((value === "" && isAttribute(name)) || (name === "ce_time" && attributes.timeMs === undefined)) continue;
     if (isForeign && (name === "ce_specversion" || name === "ce_subject")) continue;
     headers.push(name, value);
@@ -70,7 +68,7 @@ export function outgoingRetry(
   timestampMs: number,
 ): OutgoingRecord {
   const more = [topicHeader, record.topic, fallbackIdHeader, record.fallbackId, dueHeader, String(Math.ceil(dueMs))];
-  for (const [name, value] of historyHeaders(history)) more.push(name, value);
+  more.push(...historyHeaders(history));
   return outgoingCopy(record, retryTopic, record.key, more, timestampMs);
 }
 
@@ -101,6 +99,9 @@ export class RetriedRecord extends LogRecord {
 
 type Header = readonly [name: string, value: string];
 
+const reader = new HeaderReader();
+const addHeader = (name: string, value: string) => reader.add(name, value);
+
 /** The record that a cursor stands at. Bodies are copied where a small one would keep a large answer in memory. */
 export function recordAt(cursor: RecordCursor, header: BatchHeader, topic: string, partition: number): LogRecord {
   const { bytes } = cursor;
@@ -109,8 +110,8 @@ export function recordAt(cursor: RecordCursor, header: BatchHeader, topic: strin
   const key = cursor.keyStart < 0 ? undefined : bytes.toString("utf8", cursor.keyStart, cursor.keyEnd);
   const body = cursor.valueStart < 0 ? emptyBody : ownBytes(bytes, cursor.valueStart, cursor.valueEnd);
   if (cursor.headers.length === 0) return new LogRecord(topic, partition, offset, key, none, body, storedAtMs);
-  const headers = textHeaders(cursor);
-  const { attributes, subject, history } = attributesFrom(headers);
+  eachHeader(cursor, addHeader);
+  const { attributes, subject, history } = reader.take();
   const carried = history.attempts === 0 && history.firstFailedAtMs === undefined ? noHistory : history;
   return new LogRecord(topic, partition, offset, key ?? subject, attributes, body, storedAtMs, carried);
 }
@@ -144,15 +145,19 @@ function ownBytes(bytes: Buffer, start: number, end: number): Uint8Array {
 }
 
 /** Values that are missing are left out; bytes that are no UTF-8 become replacement characters, as names of ours never have. */
-export function textHeaders({ bytes, headers }: RecordCursor): Header[] {
+export function textHeaders(cursor: RecordCursor): Header[] {
   const found: Header[] = [];
+  eachHeader(cursor, (name, value) => found.push([name, value]));
+  return found;
+}
+
+function eachHeader({ bytes, headers }: RecordCursor, take: (name: string, value: string) => void): void {
   for (let index = 0; index < headers.length; index += 4) {
     const valueStart = headers[index + 2] as number;
     if (valueStart < 0) continue;
     const name = headerName(bytes, headers[index] as number, headers[index + 1] as number);
-    found.push([name, bytes.toString("utf8", valueStart, headers[index + 3] as number)]);
+    take(name, bytes.toString("utf8", valueStart, headers[index + 3] as number));
   }
-  return found;
 }
 
 /** Names by their length and last byte: nearly every record has the same few, and comparing costs less than decoding. */

@@ -14,10 +14,19 @@ interface Entry {
 
 /** The records of a partition: those from `firstOffset` on. */
 export class MemoryPartition {
+  readonly topic: string;
+  readonly number: number;
+  /** Watchers have to be told of new records. */
+  isFresh = false;
   #entries: (Entry | undefined)[] = [];
   /** Entries before it have been dropped. */
   #head = 0;
   #firstOffset = 0;
+
+  constructor(topic: string, number: number) {
+    this.topic = topic;
+    this.number = number;
+  }
 
   get firstOffset(): number {
     return this.#firstOffset;
@@ -113,6 +122,8 @@ export class MemoryLog {
   #timer: Timer | undefined;
   #bytes = 0;
   #lastId = 0;
+  /** Partitions with records that watchers were not told of. */
+  #fresh: MemoryPartition[] = [];
 
   constructor(options: MemoryLogOptions, platform: Platform) {
     this.options = options;
@@ -127,7 +138,10 @@ export class MemoryLog {
   topic(name: string, partitions = this.options.partitions): MemoryTopic {
     let topic = this.topics.get(name);
     if (topic === undefined) {
-      topic = { partitions: Array.from({ length: partitions }, () => new MemoryPartition()), turn: 0 };
+      topic = {
+        partitions: Array.from({ length: partitions }, (_, number) => new MemoryPartition(name, number)),
+        turn: 0,
+      };
       this.topics.set(name, topic);
     }
     return topic;
@@ -141,6 +155,7 @@ export class MemoryLog {
     this.topics.delete(name);
   }
 
+  /** Follow the last of several by `tell`. */
   append(event: EventRecord, nowMs: number): PublishFailure | undefined {
     const bytes = bytesOf(event);
     if (this.#bytes + bytes > this.options.bytesMax && !this.#makeRoom(bytes)) return this.#full();
@@ -192,9 +207,23 @@ export class MemoryLog {
   #store(event: EventRecord, bytes: number, nowMs: number): void {
     const topic = this.topic(event.topic);
     const count = topic.partitions.length;
-    const partition = event.key === undefined ? topic.turn++ % count : partitionOf(event.key, count);
-    (topic.partitions[partition] as MemoryPartition).append({ event, storedAtMs: nowMs, bytes });
-    for (const watcher of this.watchers) watcher.appended(event.topic, partition);
+    const number = event.key === undefined ? topic.turn++ % count : partitionOf(event.key, count);
+    const partition = topic.partitions[number] as MemoryPartition;
+    partition.append({ event, storedAtMs: nowMs, bytes });
+    if (partition.isFresh) return;
+    partition.isFresh = true;
+    this.#fresh.push(partition);
+  }
+
+  /** Tells watchers of all that was appended: once for each partition, not for each record. */
+  tell(): void {
+    const fresh = this.#fresh;
+    if (fresh.length === 0) return;
+    this.#fresh = [];
+    for (const partition of fresh) {
+      partition.isFresh = false;
+      for (const watcher of this.watchers) watcher.appended(partition.topic, partition.number);
+    }
   }
 
   #schedule(event: EventRecord): void {
@@ -211,6 +240,7 @@ export class MemoryLog {
     this.#timer = clock.after(delayMs, () => {
       const nowMs = clock.wall();
       for (const { event } of this.#scheduled.take(nowMs)) this.#store(event, bytesOf(event), nowMs);
+      this.tell();
       this.#arm();
     });
   }

@@ -59,12 +59,14 @@ export class MemoryStore implements LogStore {
 
   async append(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
     const nowMs = this.#platform.clock.wall();
-    const answers: (PublishFailure | undefined)[] = [];
-    for (const record of records) {
-      answers.push(
-        this.#log.topics.has(record.topic) || this.#mayCreate ? this.#log.append(record, nowMs) : noTopic(record.topic),
-      );
+    const answers = new Array<PublishFailure | undefined>(records.length);
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index] as EventRecord;
+      const { topic } = record;
+      answers[index] =
+        this.#log.topics.has(topic) || this.#mayCreate ? this.#log.append(record, nowMs) : noTopic(topic);
     }
+    this.#log.tell();
     return answers;
   }
 
@@ -85,7 +87,9 @@ export class MemoryStore implements LogStore {
 
   async appendReply(reply: EventRecord): Promise<PublishFailure | undefined> {
     if (!this.#log.topics.has(reply.topic)) return goneReplies("memory", reply.topic);
-    return this.#log.append(reply, this.#platform.clock.wall());
+    const failure = this.#log.append(reply, this.#platform.clock.wall());
+    this.#log.tell();
+    return failure;
   }
 
   async join({ group: name, member, topics }: StoreMember, from: "beginning" | "now"): Promise<void> {

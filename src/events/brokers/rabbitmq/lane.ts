@@ -30,7 +30,6 @@ export class RabbitmqLane implements Lane {
   readonly isOrdered: boolean;
   readonly #options: RabbitmqLaneOptions;
   readonly #window = new AckWindow();
-  readonly #tags = new WeakMap<StoredRecord, number>();
   /** Delivered and not handed over; prefetch bounds it. */
   #waiting: RabbitmqRecord[] = [];
   #isPaused = false;
@@ -62,7 +61,7 @@ export class RabbitmqLane implements Lane {
       return;
     }
     const record = new RabbitmqRecord(delivery, queue, this.#options.names, this.#options.direct);
-    this.#tags.set(record, delivery.tag);
+    record.lane = this;
     // A classic queue only says that the message was out before. In an ordered lane it must not lose its place for that.
     const isUncounted = delivery.isRedelivered && deliveryCount(delivery.properties.headers ?? {}) === undefined;
     if (isUncounted && !this.isOrdered) {
@@ -74,7 +73,7 @@ export class RabbitmqLane implements Lane {
   }
 
   settle(record: StoredRecord): void {
-    const tag = this.#tags.get(record);
+    const tag = this.#tagOf(record);
     if (this.#isGone || tag === undefined || !this.#window.settle(tag)) return;
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
@@ -87,7 +86,7 @@ export class RabbitmqLane implements Lane {
   }
 
   release(record: StoredRecord): void {
-    const tag = this.#tags.get(record);
+    const tag = this.#tagOf(record);
     if (this.#isGone || tag === undefined) return;
     if (!this.isOrdered) {
       this.#giveBack(tag);
@@ -127,6 +126,11 @@ export class RabbitmqLane implements Lane {
     const { upTo, single } = this.#window.take();
     if (upTo > 0) channel.ack(upTo, true);
     for (const tag of single) channel.ack(tag, false);
+  }
+
+  /** `undefined` for a record of another lane. */
+  #tagOf(record: StoredRecord): number | undefined {
+    return record instanceof RabbitmqRecord && record.lane === this ? record.delivery.tag : undefined;
   }
 
   #comesAgain(record: StoredRecord): void {

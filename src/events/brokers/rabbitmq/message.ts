@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { attributesFrom, contentTypeName, headersOf, historyHeaders, requestNames } from "../../attributes.ts";
+import {
+  contentTypeName,
+  HeaderReader,
+  headersOf,
+  historyHeaders,
+  pairsOf,
+  requestNames,
+  type SaidElsewhere,
+} from "../../attributes.ts";
 import type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "../../record.ts";
 import type { AmqpDelivery, AmqpMessage, AmqpProperties, AmqpTable } from "./amqp.ts";
 import { shortStringBytesMax } from "./limits.ts";
@@ -11,41 +19,37 @@ import { ownHeader, type QueueNames } from "./names.ts";
  */
 export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessage {
   const headers: Record<string, string> = {};
-  for (const [name, value] of headersOf(record, "cloudEvents_")) {
+  const list = headersOf(record, "cloudEvents_");
+  for (let index = 0; index < list.length; index += 2) {
+    const name = list[index] as string;
+    const value = list[index + 1] as string;
     // One place for each, so that what passes a message on need not know both.
-    const isProperty = name === contentTypeName || (requestNames.includes(name) && fits(value));
+    const isProperty = name === contentTypeName || (requestNames.includes(name) && !isLong(value));
     if (!isProperty) headers[name] = value;
   }
-  return {
-    exchange: record.topic,
-    routingKey: record.type,
-    body: record.body,
-    isMandatory,
-    properties: {
-      headers,
-      contentType: record.contentType,
-      timestamp: Math.floor(record.timeMs / 1_000),
-      // The property is a short string; the whole id is among the headers.
-      ...(Buffer.byteLength(record.id) <= shortStringBytesMax && { messageId: record.id }),
-      ...(fits(record.correlationId) && { correlationId: record.correlationId }),
-      ...(fits(record.replyTo) && { replyTo: record.replyTo }),
-    },
+  const properties: { -readonly [K in keyof AmqpProperties]: AmqpProperties[K] } = {
+    headers,
+    contentType: record.contentType,
+    timestamp: Math.floor(record.timeMs / 1_000),
   };
+  // These properties are short strings; the whole texts are among the headers.
+  if (!isLong(record.id)) properties.messageId = record.id;
+  const { correlationId, replyTo } = record;
+  if (correlationId !== undefined && !isLong(correlationId)) properties.correlationId = correlationId;
+  if (replyTo !== undefined && !isLong(replyTo)) properties.replyTo = replyTo;
+  return { exchange: record.topic, routingKey: record.type, body: record.body, isMandatory, properties };
 }
 
-function fits(text: string | undefined): boolean {
-  return text !== undefined && Buffer.byteLength(text) <= shortStringBytesMax;
+/** Whether a text is no short string of AMQP. A UTF-16 unit has at most three bytes: most texts need no counting. */
+function isLong(text: string): boolean {
+  return text.length * 3 > shortStringBytesMax && Buffer.byteLength(text) > shortStringBytesMax;
 }
 
 /** Why a record cannot be a message, whatever the broker says. */
 export function whyNotSendable(record: EventRecord, bodyBytesMax: number): string | undefined {
-  if (Buffer.byteLength(record.type) > shortStringBytesMax)
-    return `the type is longer than ${shortStringBytesMax} bytes`;
-  if (Buffer.byteLength(record.topic) > shortStringBytesMax)
-    return `the topic is longer than ${shortStringBytesMax} bytes`;
-  if (Buffer.byteLength(record.contentType) > shortStringBytesMax) {
-    return `the content type is longer than ${shortStringBytesMax} bytes`;
-  }
+  if (isLong(record.type)) return `the type is longer than ${shortStringBytesMax} bytes`;
+  if (isLong(record.topic)) return `the topic is longer than ${shortStringBytesMax} bytes`;
+  if (isLong(record.contentType)) return `the content type is longer than ${shortStringBytesMax} bytes`;
   if (record.body.length > bodyBytesMax) {
     return (
       `the body has ${record.body.length} bytes and the broker takes ${bodyBytesMax}: keep large content elsewhere and ` +
@@ -65,13 +69,14 @@ export interface DirectMessages {
   readonly type: string | undefined;
 }
 
+const reader = new HeaderReader();
+
 /** A delivered message as the runtime sees it. */
 export class RabbitmqRecord implements StoredRecord {
   readonly topic: string;
   readonly key: string | undefined;
   readonly attributes: Readonly<Partial<EventAttributes>>;
   readonly body: Uint8Array;
-  readonly place: string;
   readonly storedAtMs: number | undefined;
   readonly history: AttemptHistory;
   readonly fallbackIsSynthetic = true;
@@ -80,27 +85,34 @@ export class RabbitmqRecord implements StoredRecord {
   readonly delivery: AmqpDelivery;
   /** The queues of the group that got it; `undefined` outside of groups. */
   readonly names: QueueNames | undefined;
+  /** Set by the lane that delivers it. */
+  lane: object | undefined = undefined;
+  readonly #queue: string;
   #fallbackId: string | undefined;
 
   constructor(delivery: AmqpDelivery, queue: string, names?: QueueNames, direct?: DirectMessages) {
     const { exchange, properties } = delivery;
     const headers = properties.headers ?? {};
     const isDirect = exchange === "" && delivery.routingKey === names?.queue && !(ownHeader.topic in headers);
-    const { attributes, subject, history } = attributesFrom(texts(headers));
+    const routingKey = isDirect ? (textOf(properties.type) ?? direct?.type ?? "") : delivery.routingKey;
+    addTexts(headers);
+    const { attributes, subject, history } = reader.take(saidByProperties(properties, routingKey));
+    const attempts = attemptsBefore(delivery, headers);
     this.delivery = delivery;
     this.names = names;
     this.topic = textOf(headers[ownHeader.topic]) ?? (isDirect ? (direct?.topic ?? exchange) : exchange);
-    this.routingKey = isDirect ? (textOf(properties.type) ?? direct?.type ?? "") : delivery.routingKey;
+    this.routingKey = routingKey;
     this.key = subject;
     this.body = delivery.body;
-    this.place = `${queue}#${delivery.tag}`;
-    this.attributes = { ...saidByProperties(properties, this.routingKey), ...attributes };
+    this.attributes = attributes;
+    this.#queue = queue;
     this.storedAtMs = wholeNumber(headers.timestamp_in_ms);
-    this.history = {
-      // A classic queue only says that it was out before, which may have been the end of a process.
-      attempts: history.attempts + (deliveryCount(headers) ?? (delivery.isRedelivered ? 1 : 0)),
-      firstFailedAtMs: history.firstFailedAtMs,
-    };
+    this.history =
+      attempts === 0 ? history : { attempts: history.attempts + attempts, firstFailedAtMs: history.firstFailedAtMs };
+  }
+
+  get place(): string {
+    return `${this.#queue}#${this.delivery.tag}`;
   }
 
   /** Two equal messages have the same: there is nothing else to tell them apart by. Few need it, so it is made when asked for. */
@@ -113,21 +125,23 @@ export class RabbitmqRecord implements StoredRecord {
   }
 }
 
+/** Attempts that the broker has counted. A classic queue only says that it was out before, maybe to a process that has ended. */
+function attemptsBefore({ isRedelivered }: AmqpDelivery, headers: AmqpTable): number {
+  return deliveryCount(headers) ?? (isRedelivered ? 1 : 0);
+}
+
 /** What a producer without CloudEvents has said in AMQP's own words. */
-function saidByProperties(properties: AmqpProperties, routingKey: string): Partial<EventAttributes> {
-  const said: { -readonly [K in keyof EventAttributes]?: EventAttributes[K] } = {};
+function saidByProperties(properties: AmqpProperties, routingKey: string): SaidElsewhere {
   const { timestamp } = properties;
-  const id = textOf(properties.messageId);
-  const contentType = textOf(properties.contentType);
-  const correlationId = textOf(properties.correlationId);
-  const replyTo = textOf(properties.replyTo);
-  if (id !== undefined) said.id = id;
-  if (routingKey !== "") said.type = routingKey;
-  if (contentType !== undefined) said.contentType = contentType;
-  if (correlationId !== undefined) said.correlationId = correlationId;
-  if (replyTo !== undefined) said.replyTo = replyTo;
-  if (typeof timestamp === "number" && timestamp > 0 && timestamp < 1e11) said.timeMs = timestamp * 1_000;
-  return said;
+  const isTime = typeof timestamp === "number" && timestamp > 0 && timestamp < 1e11;
+  return {
+    id: textOf(properties.messageId),
+    type: textOf(routingKey),
+    timeMs: isTime ? timestamp * 1_000 : undefined,
+    contentType: textOf(properties.contentType),
+    replyTo: textOf(properties.replyTo),
+    correlationId: textOf(properties.correlationId),
+  };
 }
 
 /** Returns to the queue so far; only quorum queues say. */
@@ -140,14 +154,14 @@ function wholeNumber(value: unknown): number | undefined {
 }
 
 /** Headers that are text, or can be written as such; tables and lists are left out. */
-function* texts(headers: AmqpTable): Generator<[name: string, value: string]> {
+function addTexts(headers: AmqpTable): void {
   for (const name of Object.keys(headers)) {
     const value = headers[name];
     if (isOfTheTrip(name)) continue;
-    if (typeof value === "string") yield [name, value];
+    if (typeof value === "string") reader.add(name, value);
     else if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint")
-      yield [name, `${value}`];
-    else if (value instanceof Uint8Array) yield [name, Buffer.from(value).toString("utf8")];
+      reader.add(name, `${value}`);
+    else if (value instanceof Uint8Array) reader.add(name, Buffer.from(value).toString("utf8"));
   }
 }
 
@@ -158,7 +172,8 @@ export function textOf(value: unknown): string | undefined {
 /** Headers that the broker or an earlier trip has left, and that must not come along on the next. */
 function isOfTheTrip(name: string): boolean {
   return (
-    /^x-(?:death$|first-death-|last-death-|delivery-count$|acquired-count$|opt-)/.test(name) ||
+    (name.startsWith("x-") &&
+      /^x-(?:death$|first-death-|last-death-|delivery-count$|acquired-count$|opt-)/.test(name)) ||
     name.startsWith(ownHeader.step) ||
     name === ownHeader.due ||
     name === "CC" ||
@@ -179,7 +194,7 @@ export function again(
     if (!isOfTheTrip(name) && !historyNames.has(name)) headers[name] = value;
   }
   if (record.topic !== "") headers[ownHeader.topic] = record.topic;
-  if (history !== undefined) for (const [name, value] of historyHeaders(history)) headers[name] = value;
+  if (history !== undefined) Object.assign(headers, Object.fromEntries(pairsOf(historyHeaders(history))));
   for (const [name, value] of Object.entries(added)) {
     if (value === undefined) delete headers[name];
     else headers[name] = value;
@@ -205,5 +220,5 @@ export function again(
 }
 
 const historyNames: ReadonlySet<string> = new Set(
-  [...historyHeaders({ attempts: 0, firstFailedAtMs: 0 })].map(([name]) => name),
+  [...pairsOf(historyHeaders({ attempts: 0, firstFailedAtMs: 0 }))].map(([name]) => name),
 );
