@@ -63,7 +63,7 @@ export function outgoingParked(topic: string, row: ParkedRow, record: LogRecord,
   ];
   if (record.key !== undefined) more.push(`${prefix}record-key`, record.key);
   if (record.storedAtMs !== undefined) more.push(`${prefix}stored`, String(record.storedAtMs));
-  for (const [name, value] of historyHeaders(history)) more.push(name, value);
+  more.push(...historyHeaders(history));
   return outgoingCopy(record, topic, id, more, nowMs);
 }
 
