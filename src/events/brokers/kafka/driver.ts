@@ -124,7 +124,7 @@ export class KafkaDriver implements BrokerDriver {
     const retryTopic = retryTopicOf(group);
     await this.#ensure([...topics, retryTopic].map(plainTopic));
     await this.#ensure([deadTopic(group)]);
-    const canPark = demand.order === "key" && (await this.#canPark(group));
+    const canPark = await this.#canPark(group, demand.order === "key");
     const member = { group, topics: [...topics, retryTopic], ...options };
     return outsideContext(async () => {
       const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, canPark, sink, () =>
@@ -174,21 +174,24 @@ export class KafkaDriver implements BrokerDriver {
     return this.close();
   }
 
-  /** A group goes on without a parking topic: its partitions pause when too many events are parked. */
-  async #canPark(group: string): Promise<boolean> {
+  /**
+   * A group goes on without a parking topic: its partitions pause when too many events are parked.
+   * @param mayPark otherwise only what was parked before is looked for
+   */
+  async #canPark(group: string, mayPark: boolean): Promise<boolean> {
     try {
-      await this.#ensure([parkedTopic(group)]);
+      await this.#ensure([parkedTopic(group)], mayPark);
       return true;
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       const event: ParkingUnavailable = { type: "events.parking.unavailable", group, error };
-      this.#context.observer.emit(event);
+      if (mayPark) this.#context.observer.emit(event);
       return false;
     }
   }
 
-  #ensure(topics: Parameters<typeof ensureTopics>[3]): Promise<void> {
-    const mayCreate = this.#context.options.createTopics === true;
+  #ensure(topics: Parameters<typeof ensureTopics>[3], isWanted = true): Promise<void> {
+    const mayCreate = isWanted && this.#context.options.createTopics === true;
     return ensureTopics(this.#control, this.#cluster, this.#platform.clock, topics, mayCreate);
   }
 

@@ -319,6 +319,8 @@ describe("parking on Kafka", () => {
     assert.equal(again.begin(behind, 0), undefined, "its attempt was counted when it came");
     await within(platform, again.begin(behind, 1) as Promise<void>);
     again.putBack([behind], dueAtMs + 5, { attempts: 1, firstFailedAtMs: 9 });
+    // The last one comes back and has not begun when its member goes.
+    await within(platform, again.recall("line", 2));
     await within(platform, two.subscription.close());
 
     const three = await join();
@@ -331,6 +333,38 @@ describe("parking on Kafka", () => {
         ["2", 1],
         ["3", 0],
       ],
+    );
+  });
+
+  test("a record that is not there between others that are comes again, and takes its place", async () => {
+    const platform = virtualPlatform();
+    const cluster = new FakeCluster(platform.clock);
+    cluster.topic("orders", 1);
+    const driver = new KafkaDriver(cluster, address, driverContext(platform, { createTopics: true }));
+    const one = await within(platform, member(driver));
+    await within(platform, driver.publish([0, 1, 2, 3].map(index => eventRecord(String(index), { key: "k" }))));
+    await platform.clock.advance(1_000);
+    const rowOf = (record: LogRecord) => ({ record, key: "k", history: record.history, dueAtMs: 0 });
+    const parkingOf = ({ lanes }: RecordingSink) =>
+      [...lanes].find(({ topic }) => topic === "orders")?.parking as KafkaParking;
+    const [done, first, refused, last] = one.records_ as [LogRecord, LogRecord, LogRecord, LogRecord];
+    await within(platform, parkingOf(one).park([first, last].map(rowOf)));
+    one.settle(done);
+    await within(platform, one.subscription.close());
+
+    const two = await within(platform, member(driver));
+    const parking = parkingOf(two);
+    assert.deepEqual(
+      [done, first, refused, last].map(record => parking.knows("k", record)),
+      [true, true, false, true],
+    );
+    await platform.clock.advance(1_000);
+    const again = two.records_.find(({ offset }) => offset === refused.offset) as LogRecord;
+    await within(platform, parking.park([rowOf(again)]));
+    const { records } = await within(platform, parking.recall("k", 9));
+    assert.deepEqual(
+      records.map(({ body }) => Buffer.from(body).toString()),
+      ["1", "2", "3"],
     );
   });
 

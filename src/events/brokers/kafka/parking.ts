@@ -19,8 +19,8 @@ export class KafkaParking implements ParkingPlace {
   readonly #known = new Map<string, { readonly first: number; readonly positions: ReadonlySet<number> }>();
   /** On their way there. */
   readonly #coming = new Map<string, ParkedRow>();
-  /** Records that are in work, with the attempts that are durable. */
-  readonly #out = new Map<LogRecord, { readonly row: ParkedRow; counted: number }>();
+  /** Records that are in work. */
+  readonly #out = new Map<LogRecord, Out>();
   readonly #outRows = new Set<ParkedRow>();
   /** Writes that nobody waits for but the end. */
   readonly #writes = new Set<Promise<void>>();
@@ -108,7 +108,7 @@ export class KafkaParking implements ParkingPlace {
     // An attempt counts before its handler runs; for all of them with one write, as suspects of a crash.
     await this.#topic.write(there.map(({ row, record }) => ({ row: begun(row, row.history.attempts), record })));
     for (const { row, record } of there) {
-      this.#out.set(record, { row, counted: row.history.attempts + 1 });
+      this.#out.set(record, { row, counted: row.history.attempts + 1, hasBegun: false });
       this.#outRows.add(row);
     }
     const missing = rows.filter(({ id }) => !stored.has(id));
@@ -125,19 +125,35 @@ export class KafkaParking implements ParkingPlace {
 
   begin(record: LogRecord, attempts: number): Promise<void> | undefined {
     const out = this.#out.get(record);
-    if (out === undefined || attempts < out.counted) return undefined;
+    if (out === undefined) return undefined;
+    out.hasBegun = true;
+    if (attempts < out.counted) return undefined;
     out.counted = attempts + 1;
     return this.#topic.write([{ row: begun(out.row, attempts), record }]);
   }
 
   putBack(records: readonly LogRecord[], dueAtMs: number, history: AttemptHistory): void {
+    const writes: Write[] = [];
     for (const [index, record] of records.entries()) {
+      const out = this.#out.get(record);
       const row = this.#leave(record);
-      if (row === undefined || index > 0) continue;
-      row.dueAtMs = dueAtMs;
-      row.history = history;
-      if (!this.#isClosed) this.#writeInTheEnd(() => this.#topic.write([{ row, record }]));
+      if (out === undefined || row === undefined) continue;
+      if (index === 0) {
+        row.dueAtMs = dueAtMs;
+        row.history = history;
+      }
+      // An attempt that was counted and did not begin is none.
+      if (index === 0 || !out.hasBegun) writes.push({ row, record });
     }
+    if (!this.#isClosed && writes.length > 0) this.#writeInTheEnd(() => this.#topic.write(writes));
+  }
+
+  /** The handlers have ended: what was out and has not begun waits as before. */
+  giveBack(): void {
+    const writes: Write[] = [];
+    for (const [record, { row, hasBegun }] of this.#out) if (!hasBegun) writes.push({ row, record });
+    this.#out.clear();
+    if (!this.#isClosed && writes.length > 0) this.#writeInTheEnd(() => this.#topic.write(writes));
   }
 
   /** It is in work no more. */
@@ -210,6 +226,13 @@ export class KafkaParking implements ParkingPlace {
     if (at >= 0) sequence?.splice(at, 1);
     if (sequence?.length === 0) this.#sequences.delete(row.key);
   }
+}
+
+interface Out {
+  readonly row: ParkedRow;
+  /** Attempts that are durable. */
+  counted: number;
+  hasBegun: boolean;
 }
 
 interface Write {

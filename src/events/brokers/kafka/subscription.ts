@@ -304,6 +304,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
 
   /** What was settled and put back in parking places is durable, or it has taken too long. */
   async #flushed(held: readonly Held[], lost: AbortSignal): Promise<void> {
+    for (const { parking } of held) parking?.giveBack();
     const done = new AbortController();
     void Promise.all(held.map(({ parking }) => parking?.flush())).then(() => done.abort());
     await pause(this.#clock, leaveTimeoutMs, AbortSignal.any([lost, done.signal]));
