@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { silentObserver } from "../platform/index.ts";
 import { type VirtualPlatform, virtualPlatform } from "../platform/virtual/index.ts";
+import { onBatch } from "./batch.ts";
 import { MemoryLog } from "./brokers/memory/memory-log.ts";
 import { MemoryStore } from "./brokers/memory/memory-store.ts";
 import { ledger } from "./conformance/ledger.ts";
@@ -71,9 +72,12 @@ class World {
   readonly violations: string[] = [];
   readonly processes: Process[] = [];
   readonly publisher: MemoryStore;
+  readonly inBatches: boolean;
   parkedOnce = 0;
 
-  constructor(seed: number) {
+  /** @param inBatches the handler takes batches */
+  constructor(seed: number, inBatches: boolean) {
+    this.inBatches = inBatches;
     this.platform = virtualPlatform({ seed });
     this.log = new MemoryLog({ partitions: lanesMax, bytesMax: 100_000_000 }, this.platform);
     this.publisher = new MemoryStore(this.log, driverContext(this.platform), () => {});
@@ -145,7 +149,11 @@ class Process {
     const { PlacedSchema, file } = ledger("ledger");
     const catalog = new EventCatalog();
     catalog.learn(file);
-    const handler = on(PlacedSchema, (event, delivery) => this.#handle(event.number, delivery));
+    const handler = world.inBatches
+      ? onBatch(PlacedSchema, { eventsMax: 4, waitMs: 20 }, events =>
+          this.#handleAll(events.map(({ number }) => number)),
+        )
+      : on(PlacedSchema, (event, delivery) => this.#handle(event.number, delivery));
     this.consumer = new Consumer(
       {
         group: "bookkeeping",
@@ -204,7 +212,25 @@ class Process {
     this.store.kill();
   }
 
-  #handle(number: number, { attempt }: Delivery): unknown {
+  /** One that is not going to return fails the whole batch; then each has its attempts alone. */
+  #handleAll(numbers: readonly number[]): unknown {
+    const world = this.#world;
+    if (this.store.isDead) return new Promise(() => {});
+    const [only] = numbers;
+    if (numbers.length === 1) return this.#handle(only as number, { attempt: 0 });
+    const fates = numbers.map(number => world.fates[number] as Fate);
+    if (fates.some(({ outcomes, attempts }) => outcomes[Math.min(attempts, outcomes.length - 1)] !== "return")) {
+      throw new Error("not all of them");
+    }
+    for (const fate of fates) {
+      world.began(fate);
+      fate.attempts++;
+      fate.isDone = true;
+    }
+    return undefined;
+  }
+
+  #handle(number: number, { attempt }: Pick<Delivery, "attempt">): unknown {
     const world = this.#world;
     if (this.store.isDead) return new Promise(() => {});
     const fate = world.fates[number] as Fate;
@@ -237,8 +263,8 @@ class Process {
 test("parked keys: nothing lost, nothing reordered in a key, memory bounded, whatever is killed, frozen or drained at any call", async () => {
   let parked = 0;
   await fc.assert(
-    fc.asyncProperty(steps, fc.integer({ min: 1, max: 1_000_000 }), async (script, seed) => {
-      const world = new World(seed);
+    fc.asyncProperty(steps, fc.integer({ min: 1, max: 1_000_000 }), fc.boolean(), async (script, seed, inBatches) => {
+      const world = new World(seed, inBatches);
       const { clock } = world.platform;
       await world.publisher.createTopics(["ledger"]);
       await world.start();
