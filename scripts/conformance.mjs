@@ -1,4 +1,4 @@
-// Runs a referee: `node scripts/conformance.mjs asyncapi|codec|dns|events|grpc|http1|http2|kubernetes|rest|rpc [arguments of its run.ts]`. Sets up
+// Runs a referee: `node scripts/conformance.mjs asyncapi|codec|dns|events|grpc|http1|http2|kubernetes|rest|rpc|schema-registry [arguments of its run.ts]`. Sets up
 // the checkout and the packages that only the referees need first. Needs Node >= 20 and npm only.
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";

@@ -8,6 +8,7 @@ import { type Diagnostic, Parser } from "@asyncapi/parser";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { InventoryUpdatedSchema } from "../../examples/shop/src/gen/inventory/inventory_pb.ts";
 import { OrderCancelledSchema, OrderCreatedSchema } from "../../examples/shop/src/gen/order/events_pb.ts";
+import { OrderItemSchema } from "../../examples/shop/src/gen/order/order_pb.ts";
 import { published } from "../../examples/shop/src/orders/order-events.ts";
 import { Dice } from "../../src/contract/codec/differential/index.ts";
 import { randomSchema } from "../../src/contract/codec/differential/random-schema.ts";
@@ -30,7 +31,14 @@ type Groups = Readonly<Record<string, readonly DescMessage[]>>;
 function described(name: string, source: string, groups: Groups): BrokerDescription {
   const subscriptions = Object.entries(groups).map(([group, events]) => {
     const queue = name === "rabbitmq" ? group : undefined;
-    return { group, queue, events: events.map(compileEvent), order: "key", onFailure: "park-key" } as const;
+    return {
+      group,
+      queue,
+      events: events.map(compileEvent),
+      requests: [],
+      order: "key",
+      onFailure: "park-key",
+    } as const;
   });
   return { name, source, contentType: "application/json", subscriptions };
 }
@@ -82,7 +90,8 @@ async function judgeOnBrokers(name: string, publishes: readonly DescMessage[], g
   await judge(name, { publishes });
   for (const [broker, servers] of Object.entries(brokers)) {
     const description = described(broker, `/${name}`, groups);
-    await judge(`${name} on ${broker}`, { publishes, servers, broker: { describe: () => description } });
+    const requests = publishes.slice(0, 1).map(request => ({ request, reply: OrderItemSchema }));
+    await judge(`${name} on ${broker}`, { publishes, requests, servers, broker: { describe: () => description } });
   }
 }
 

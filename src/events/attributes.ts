@@ -19,8 +19,8 @@ const names = {
   firstFailedAt: "trunkline-first-failed-at",
 } as const;
 
-/** What AMQP has properties for. */
-export const requestNames: readonly string[] = [names.replyTo, names.correlationId];
+/** What AMQP has properties for, by the names of those. */
+export const requestNames = { replyTo: names.replyTo, correlationId: names.correlationId } as const;
 
 /** Names that the publisher's own headers cannot have, because they say something else. */
 export function isReservedHeader(name: string): boolean {

@@ -20,7 +20,9 @@ export interface Batch extends Work {
   readonly trace: TraceContext | undefined;
   /**
    * Says that one event has failed, by an error that counts for it as one that a handler throws: `Discard` and `RetryLater`
-   * too. Its attempt has failed; the others are settled when the handler returns. The last error for an index stays.
+   * too. Its attempt has failed; the others are settled when the handler returns. But later events of its key are not, where
+   * the order of keys is kept (`onFailure` is not "unordered"): they come again behind it, each alone, and no attempt of
+   * theirs is counted. So a handler passes over the rest of a key when one has failed. The last error for an index stays.
    * @throws RangeError for an index that no event has; Error after the handler has ended
    */
   fail(index: number, error: unknown): void;

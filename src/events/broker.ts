@@ -5,6 +5,7 @@ import type { DeadLetter, DeadLetterEdit, DeadLetterFilter } from "./dead-letter
 import type { BrokerCapabilities, GroupStatus, Order, PublishFailure } from "./driver.ts";
 import type { Delivery, EventHandler } from "./handler.ts";
 import type { EventRecord, StoredRecord } from "./record.ts";
+import type { ReplyContract } from "./requests/reply-contract.ts";
 
 /** A connection to a broker, made by `connectBroker`: the same on every broker. */
 export interface Broker extends AsyncDisposable {
@@ -79,10 +80,18 @@ export interface BrokerDescription {
   readonly subscriptions: readonly SubscriptionDescription[];
 }
 
+/** An event that is replied to, and with what. */
+export interface RequestContract {
+  readonly request: EventContract;
+  readonly reply: ReplyContract;
+}
+
 export interface SubscriptionDescription {
   readonly group: string;
   /** That have a handler. */
   readonly events: readonly EventContract[];
+  /** Those of the events that are replied to. */
+  readonly requests: readonly RequestContract[];
   readonly order: Order;
   readonly onFailure: OnFailure;
   /** Only on RabbitMQ. */
@@ -119,6 +128,24 @@ export interface BrokerOptions {
 export interface KafkaBrokerOptions {
   /** For a URL with `sasl=oauthbearer`. */
   readonly oauth?: KafkaOauthOptions | undefined;
+  /** Bodies are framed as Confluent's clients do it, with schemas in a registry. Makes `contentType` "application/protobuf". */
+  readonly schemaRegistry?: SchemaRegistryOptions | undefined;
+}
+
+/** A registry with the REST API of Confluent's: its own, Karapace, Apicurio (`/apis/ccompat/v7`). */
+export interface SchemaRegistryOptions {
+  /** `https://registry:8081`, with a path where there is one. */
+  readonly url: string;
+  readonly auth?:
+    | { readonly username: string; readonly password: string }
+    | { readonly token: string | (() => string | Promise<string>) }
+    | undefined;
+  /** PEM: trusted roots instead of the system's. */
+  readonly ca?: string | undefined;
+  /** Schemas of published events that are missing are registered; otherwise they must be there. @default false */
+  readonly registers?: boolean | undefined;
+  /** What the subject of a schema is called: `<topic>-value`, the message's full name, or both. @default "topic-name" */
+  readonly subjects?: "topic-name" | "record-name" | "topic-record-name" | undefined;
 }
 
 /** SASL OAUTHBEARER (RFC 7628). */
@@ -219,6 +246,11 @@ export interface SubscribeOptions {
   /** Deadline of a handler; calls made in it inherit what is left. @default 30,000 */
   readonly handlerTimeoutMs?: number | undefined;
   readonly middleware?: readonly Middleware[] | undefined;
+  /**
+   * What handlers publish through this connection becomes durable together with the settlement of their event, or not at
+   * all: a publish in a handler resolves when it belongs to the transaction. Needs `capabilities.transactions`. @default false
+   */
+  readonly transactions?: boolean | undefined;
   /** Only for RabbitMQ. */
   readonly rabbitmq?: RabbitmqSubscribeOptions | undefined;
   /** Only for Kafka. */

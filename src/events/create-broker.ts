@@ -1,6 +1,13 @@
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { compileEvent, type Validate, validation } from "../contract/index.ts";
-import { type Observer, outsideContext, type Platform, silentObserver, systemPlatform } from "../platform/index.ts";
+import {
+  contextValue,
+  type Observer,
+  outsideContext,
+  type Platform,
+  silentObserver,
+  systemPlatform,
+} from "../platform/index.ts";
 import type {
   Broker,
   BrokerDescription,
@@ -23,6 +30,7 @@ import { EventWriter } from "./event-writer.ts";
 import { Forwarding } from "./forwarding.ts";
 import type { EventHandler } from "./handler.ts";
 import { LetterInHand } from "./held-letter.ts";
+import { publishAllErrorsMax } from "./limits.ts";
 import { PublishAll } from "./publish-all.ts";
 import { Publisher } from "./publisher.ts";
 import type { EventRecord, StoredRecord } from "./record.ts";
@@ -31,6 +39,7 @@ import { EventCatalog } from "./runtime/catalog.ts";
 import { Consumer } from "./runtime/consumer.ts";
 import { type Handling, handlingOf } from "./runtime/handling.ts";
 import { bufferedBytesMax, bufferedRecordsMax, drainTimeoutMs, parkedShare } from "./runtime/limits.ts";
+import { type HandlerOutputs, handlerOutputs } from "./runtime/outputs.ts";
 import { checkSubscription } from "./runtime/subscribe-options.ts";
 import { RunningSubscription } from "./runtime/subscription.ts";
 import { TopicGate } from "./topic-gate.ts";
@@ -72,7 +81,7 @@ class DrivenBroker implements Broker {
     this.#platform = options.platform ?? systemPlatform;
     this.#observer = options.observer ?? silentObserver;
     this.#source = options.source ?? "/trunkline";
-    this.#contentType = contentTypeOf(options);
+    this.#contentType = contentTypeOf(options, driver.name);
     this.#publisher = new Publisher(driver, this.#platform, this.#observer, options.gather);
     this.#topics = new TopicGate(driver, this.#publisher);
     const { bodyBytesMax, delay } = driver.capabilities;
@@ -84,6 +93,7 @@ class DrivenBroker implements Broker {
       brokerName: driver.name,
     });
     for (const file of options.contracts ?? []) this.#catalog.learn(file);
+    driver.knowEvents?.((topic, type) => this.#catalog.topic(topic).byType(type));
     const shared = { writer: this.#writer, platform: this.#platform, observer: this.#observer };
     const asking = { driver, publisher: this.#publisher, topics: this.#topics, pendingMax: options.pendingRequestsMax };
     this.#requester = new Requester({ ...shared, ...asking });
@@ -102,6 +112,8 @@ class DrivenBroker implements Broker {
     } catch (error) {
       return Promise.reject(error);
     }
+    const outputs = this.#outputs();
+    if (outputs !== undefined) return this.#publishWith(outputs, record);
     return new Promise((resolve, reject) => {
       const waiting = new WaitingPublish(resolve, reject);
       const pending = this.#topics.add(record, waiting);
@@ -117,6 +129,17 @@ class DrivenBroker implements Broker {
     options?.signal?.throwIfAborted();
     this.#refuseClosed();
     this.#catalog.learn(schema.file);
+    const outputs = this.#outputs();
+    if (outputs !== undefined) {
+      const publishing: Promise<Published>[] = [];
+      for await (const event of events) {
+        options?.signal?.throwIfAborted();
+        const one = this.#publishWith(outputs, this.#writer.write(schema, event, options));
+        one.catch(() => {});
+        publishing.push(one);
+      }
+      return allPublished(await Promise.allSettled(publishing));
+    }
     await this.#topics.answered(compileEvent(schema).topic);
     const all = new PublishAll(this.#publisher, this.#topics, this.#platform.clock, options?.signal !== undefined);
     return all.run(events, message => this.#writer.write(schema, message, options), options?.signal);
@@ -142,7 +165,34 @@ class DrivenBroker implements Broker {
   }
 
   forward(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
-    return Forwarding.run(this.#publisher, this.#topics, records);
+    const outputs = this.#outputs();
+    if (outputs === undefined) return Forwarding.run(this.#publisher, this.#topics, records);
+    return Promise.all(
+      records.map(record =>
+        this.#publishWith(outputs, record).then(
+          () => undefined,
+          (error: PublishError) => ({ isRetryable: error.isRetryable, error }),
+        ),
+      ),
+    );
+  }
+
+  /** Of the handler of a transactional subscription that this is called in. */
+  #outputs(): HandlerOutputs | undefined {
+    const outputs = contextValue(handlerOutputs);
+    return outputs?.owner === this ? outputs : undefined;
+  }
+
+  async #publishWith(outputs: HandlerOutputs, record: EventRecord): Promise<Published> {
+    outputs.add(record);
+    try {
+      await this.#topics.ensure(record.topic);
+      await this.#driver.ready?.(record);
+    } catch (error) {
+      outputs.remove(record);
+      throw error;
+    }
+    return { id: record.id };
   }
 
   async subscribe(options: SubscribeOptions, ...handlers: readonly EventHandler[]): Promise<Subscription> {
@@ -174,6 +224,7 @@ class DrivenBroker implements Broker {
         canRetryLater: this.capabilities.retryLater ?? this.capabilities.delay !== "none",
         handlings,
         consumer: this.#source,
+        transaction: demand.isTransactional === true ? this : undefined,
       },
       this.#catalog,
       this.#platform,
@@ -191,6 +242,7 @@ class DrivenBroker implements Broker {
     this.#subscriptions.set(running, {
       group: demand.group,
       events: handlers.map(({ event }) => event),
+      requests: handlers.flatMap(({ event, reply }) => (reply === undefined ? [] : [{ request: event, reply }])),
       order: demand.order,
       onFailure: checked.onFailure,
       queue: this.name === "rabbitmq" ? (options.rabbitmq?.queue ?? demand.group) : undefined,
@@ -316,7 +368,34 @@ class DrivenBroker implements Broker {
   }
 }
 
-function contentTypeOf({ contentType }: BrokerOptions): NonNullable<BrokerOptions["contentType"]> {
+/** @throws AggregateError as `publishAll` does */
+function allPublished(settled: readonly PromiseSettledResult<Published>[]): readonly Published[] {
+  const errors: PublishError[] = [];
+  const published: Published[] = [];
+  for (const [index, one] of settled.entries()) {
+    if (one.status === "fulfilled") published.push(one.value);
+    else {
+      const { message, isRetryable = false } = one.reason as PublishError;
+      errors.push(new PublishError(`event ${index}: ${message}`, isRetryable, { cause: one.reason }));
+    }
+  }
+  if (errors.length === 0) return published;
+  throw new AggregateError(
+    errors.slice(0, publishAllErrorsMax),
+    `publishAll: ${errors.length} events are not in the transaction`,
+  );
+}
+
+function contentTypeOf(
+  { contentType, kafka }: BrokerOptions,
+  driverName: string,
+): NonNullable<BrokerOptions["contentType"]> {
+  if (driverName === "kafka" && kafka?.schemaRegistry !== undefined) {
+    if (contentType === undefined || contentType === "application/protobuf") return "application/protobuf";
+    throw new BrokerError(
+      `connectBroker: contentType is ${JSON.stringify(contentType)}, and kafka.schemaRegistry frames Protobuf; leave contentType out`,
+    );
+  }
   if (contentType === undefined || contentType === "application/json") return "application/json";
   if (contentType === "application/protobuf") return contentType;
   throw new BrokerError(

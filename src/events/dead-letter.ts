@@ -2,9 +2,17 @@ import type { EventAttributes } from "./record.ts";
 
 /**
  * Why an event was given up: its attempts are used up (`attempts`), its handler said so (`discarded`), it cannot be decoded
- * or breaks the rules of its contract, no contract knows its type, or its time has passed.
+ * or breaks the rules of its contract, no contract knows its type, its time has passed, or the broker refuses for good what its
+ * handler has published in its transaction (`refused`).
  */
-export type DeadLetterReason = "attempts" | "discarded" | "undecodable" | "invalid" | "unknown_type" | "expired";
+export type DeadLetterReason =
+  | "attempts"
+  | "discarded"
+  | "undecodable"
+  | "invalid"
+  | "unknown_type"
+  | "expired"
+  | "refused";
 
 /** An event that a group has given up, the same on every broker: the original untouched, and why. */
 export interface DeadLetter {

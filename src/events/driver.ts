@@ -1,3 +1,4 @@
+import type { EventContract } from "../contract/index.ts";
 import type { Observer, Platform } from "../platform/index.ts";
 import type { BrokerOptions } from "./broker.ts";
 import type { DeadLetterReason, DeadLetterStore } from "./dead-letter.ts";
@@ -25,6 +26,13 @@ export interface BrokerDriver extends AsyncDisposable {
    * @throws BrokerError that names what is missing and what to do
    */
   prepare(topics: readonly string[]): Promise<void>;
+  /**
+   * Resolves when a record could be published at once; for those who collect records before they publish them.
+   * @throws PublishError when it never could, or not now
+   */
+  ready?(record: EventRecord): Promise<void>;
+  /** Told once how events are found by topic and type, for drivers that must know schemas. */
+  knowEvents?(find: (topic: string, type: string) => EventContract | undefined): void;
   /**
    * Begins to feed `sink`. Resolves when the group exists at the broker, so that what is published from now on reaches it.
    * @throws BrokerError for a demand that the broker cannot meet, before anything is consumed
@@ -67,6 +75,7 @@ export interface BrokerCapabilities {
   readonly retryLater?: boolean | undefined;
   /** Whether new groups can read what was published before them. */
   readonly replay: boolean;
+  /** Whether what handlers publish can become durable together with the settlement of their event. */
   readonly transactions: boolean;
   /** Whether there is a way back for replies (`BrokerDriver.replies`). @default false */
   readonly requests?: boolean | undefined;
@@ -123,6 +132,8 @@ export interface SubscriptionDemand {
   readonly eventsAtOnce: number;
   /** Where a new group begins. */
   readonly from: "beginning" | "now";
+  /** What handlers publish becomes durable with the settlement, or not at all (`settleWith`). @default false */
+  readonly isTransactional?: boolean | undefined;
   /** Options that only one broker understands, by its name. */
   readonly specific: Readonly<Record<string, unknown>>;
 }
@@ -140,6 +151,11 @@ export interface Lane {
   settle(record: StoredRecord): void;
   /** The record was not begun, or must come again soon: somebody else may have it. */
   release(record: StoredRecord): void;
+  /**
+   * As `settle`, and publishes records with it: all of it becomes durable, or nothing. Only of subscriptions whose demand is
+   * transactional.
+   */
+  settleWith?(record: StoredRecord, outputs: readonly EventRecord[]): void;
   /**
    * Before a handler runs: makes durable that an attempt begins, where a crash could otherwise be forgotten. `undefined`
    * when nothing is to be done for this record, which is the common case. Called before every attempt of the record.

@@ -6,7 +6,7 @@
  * which decides what becomes of a delivered event, and `publisher.ts`, which gathers what is published.
  */
 
-export type { AsyncApiDocument, AsyncApiOptions, AsyncApiServer } from "./asyncapi/index.ts";
+export type { AsyncApiDocument, AsyncApiOptions, AsyncApiRequest, AsyncApiServer } from "./asyncapi/index.ts";
 export {
   type Batch,
   type BatchHandling,
@@ -31,8 +31,10 @@ export type {
   Published,
   PublishOptions,
   RabbitmqSubscribeOptions,
+  RequestContract,
   RequestOptions,
   RetryScheduleOptions,
+  SchemaRegistryOptions,
   SubscribeOptions,
   Subscription,
   SubscriptionDescription,
@@ -93,7 +95,7 @@ export {
   startedBy,
   type TimeoutEvent,
 } from "./process-manager/index.ts";
-export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord } from "./record.ts";
+export type { AttemptHistory, EventAttributes, EventRecord, StoredRecord, WrappedMessage } from "./record.ts";
 export { type HandleRequest, onRequest, type ReplyContract } from "./requests/index.ts";
 export type {
   EventBatchAbandoned,

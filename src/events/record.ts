@@ -61,4 +61,17 @@ export interface StoredRecord {
   /** When the broker got it, in milliseconds since 1970-01-01 UTC; `undefined` where it does not say. */
   readonly storedAtMs: number | undefined;
   readonly history: AttemptHistory;
+  /** The message, where the body has it in a frame of another format. */
+  readonly wrapped?: WrappedMessage | undefined;
 }
+
+/** What a frame around a message says of it. */
+export type WrappedMessage =
+  | {
+      readonly format: "protobuf" | "json";
+      readonly payload: Uint8Array;
+      /** Full name of the message type, where the frame tells. */
+      readonly typeName: string | undefined;
+    }
+  /** Nobody can say what is in it. */
+  | { readonly format: "none"; readonly problem: string };

@@ -5,9 +5,10 @@ import type { EventRecord } from "./record.ts";
 
 /** A topic that has been asked for. */
 interface AskedTopic {
+  failure: PublishError | undefined;
   readonly waiting: PendingRecord[];
   /** Resolves when the answer is there, whichever it is. */
-  readonly answered: Promise<void>;
+  answered: Promise<void>;
 }
 
 /**
@@ -38,6 +39,14 @@ export class TopicGate {
     return asked === "ready" ? undefined : asked.answered;
   }
 
+  /** Resolves when the topic is there. @throws PublishError when it is not */
+  async ensure(topic: string): Promise<void> {
+    const asked = this.#topics.get(topic) ?? this.#ask(topic);
+    if (asked === "ready") return;
+    await asked.answered;
+    if (asked.failure !== undefined) throw asked.failure;
+  }
+
   /** Resolves when no record waits here any more. */
   async empty(): Promise<void> {
     await Promise.all([...this.#topics.values()].map(topic => (topic === "ready" ? undefined : topic.answered)));
@@ -45,7 +54,8 @@ export class TopicGate {
 
   #ask(topic: string): AskedTopic {
     const waiting: PendingRecord[] = [];
-    const answered = this.#driver.prepare([topic]).then(
+    const asked: AskedTopic = { waiting, answered: Promise.resolve(), failure: undefined };
+    asked.answered = this.#driver.prepare([topic]).then(
       () => {
         this.#topics.set(topic, "ready");
         for (const pending of waiting) this.#publisher.take(pending);
@@ -53,11 +63,10 @@ export class TopicGate {
       (cause: Error) => {
         // The next publish asks again: the topic may be made, the broker be reached by then.
         this.#topics.delete(topic);
-        const error = new PublishError(`${topic} cannot be published to: ${cause.message}`, true, { cause });
-        for (const pending of waiting) if (!pending.isGivenUp) pending.listener.failed(pending, error);
+        asked.failure = new PublishError(`${topic} cannot be published to: ${cause.message}`, true, { cause });
+        for (const pending of waiting) if (!pending.isGivenUp) pending.listener.failed(pending, asked.failure);
       },
     );
-    const asked = { waiting, answered };
     this.#topics.set(topic, asked);
     return asked;
   }

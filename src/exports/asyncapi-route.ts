@@ -50,6 +50,11 @@ function shownOf(broker: BrokerDescription | undefined): string {
     name,
     source,
     contentType,
-    ...subscriptions.map(({ group, queue, events }) => [group, queue, events.map(({ typeName }) => typeName)]),
+    ...subscriptions.map(({ group, queue, events, requests }) => [
+      group,
+      queue,
+      events.map(({ typeName }) => typeName),
+      requests.map(({ request, reply }) => [request.typeName, reply.typeName]),
+    ]),
   ]);
 }

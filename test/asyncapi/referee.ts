@@ -26,12 +26,15 @@ export function assertSound(document: AsyncApiDocument): void {
   for (const [id, operation] of Object.entries(document.operations)) {
     assert.ok(operation.messages.length > 0, id);
     for (const { $ref } of operation.messages) assert.ok($ref.startsWith(`${operation.channel.$ref}/messages/`), id);
+    const { reply } = operation;
+    for (const { $ref } of reply?.messages ?? []) assert.ok($ref.startsWith(`${reply?.channel.$ref}/messages/`), id);
   }
   for (const [name, message] of Object.entries(document.components.messages)) {
-    const judges = { payload: judgeOf(document, message.payload), headers: judgeOf(document, message.headers) };
+    const judges = { payload: judgeOf(document, message.payload ?? {}), headers: judgeOf(document, message.headers) };
     for (const { headers, payload } of message.examples ?? []) {
       assert.equal(judges.payload(payload), undefined, `${name}: ${JSON.stringify(payload)}`);
-      assert.equal(judges.headers(headers), undefined, `${name}: ${JSON.stringify(headers)}`);
+      if (headers !== undefined)
+        assert.equal(judges.headers(headers), undefined, `${name}: ${JSON.stringify(headers)}`);
     }
   }
 }

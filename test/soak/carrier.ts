@@ -24,6 +24,8 @@ export interface ConsumingGroup {
   readonly members: number;
   /** Whether the broker has promised that keys keep their order for this group. */
   readonly keepsOrder: boolean;
+  /** Whether its handlers take several events at once. */
+  readonly takesBatches?: boolean;
   /** Serialised for the members' processes. */
   readonly options: Pick<SubscribeOptions, "rabbitmq" | "kafka" | "order">;
 }
@@ -58,6 +60,7 @@ async function embedded(folder: string): Promise<Carrier> {
     groups: [
       { name: "judge", members: 3, keepsOrder: true, options: {} },
       { name: "second", members: 1, keepsOrder: true, options: {} },
+      { name: "batches", members: 2, keepsOrder: true, takesBatches: true, options: {} },
     ],
     async [Symbol.asyncDispose]() {},
   };
@@ -77,6 +80,13 @@ async function rabbitmq(): Promise<Carrier> {
       { name: "judge", members: 3, keepsOrder: true, options: { rabbitmq: { singleActiveConsumer: true } } },
       // Competing consumers of one queue, as by default.
       { name: "second", members: 2, keepsOrder: false, options: {} },
+      {
+        name: "batches",
+        members: 2,
+        keepsOrder: true,
+        takesBatches: true,
+        options: { rabbitmq: { singleActiveConsumer: true } },
+      },
     ],
     [Symbol.asyncDispose]: () => disposeAll(proxy, server),
   };
@@ -97,6 +107,7 @@ async function kafka(): Promise<Carrier> {
     groups: [
       { name: "judge", members: 3, keepsOrder: true, options },
       { name: "second", members: 1, keepsOrder: true, options },
+      { name: "batches", members: 2, keepsOrder: true, takesBatches: true, options },
     ],
     [Symbol.asyncDispose]: () => disposeAll(proxy, server),
   };

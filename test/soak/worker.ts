@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { inspect } from "node:util";
 import { ledger } from "../../src/events/conformance/ledger.ts";
 import type { NumberedEvent } from "../../src/exports/broker-conformance.ts";
-import { type Broker, connectBroker, type Delivery, on } from "../../src/exports/events.ts";
+import { type Broker, connectBroker, type EventHandler, on, onBatch } from "../../src/exports/events.ts";
 import type { ConsumingGroup } from "./carrier.ts";
 import { JournalReader, JournalWriter } from "./journal.ts";
 
@@ -42,6 +42,7 @@ const throwsEvery = 53;
 const slowEvery = 71;
 const slowMs = 1_000;
 const tickMs = 50;
+const batches = { eventsMax: 20, waitMs: 100 };
 
 /** Handlers throw once, but crashes count as attempts too, and there are many. */
 const retry = { maxAttempts: 50, initialDelayMs: 200, factor: 2, maxDelayMs: 2_000 };
@@ -62,7 +63,14 @@ for (const event of ["SIGTERM", "disconnect"]) {
   });
 }
 
-const quiet: ReadonlySet<string> = new Set(["events.handled", "events.failed", "events.retried", "events.published"]);
+const quiet: ReadonlySet<string> = new Set([
+  "events.handled",
+  "events.failed",
+  "events.retried",
+  "events.published",
+  "events.batch.handled",
+  "events.batch.failed",
+]);
 
 const broker = await connectBroker(task.url, {
   source: `/${task.role}`,
@@ -127,15 +135,9 @@ function nextNumber(path: string): number {
 
 async function consume(broker: Broker, { journal: path, group }: ConsumerTask): Promise<void> {
   const journal = new JournalWriter(path);
-  const subscription = await broker.subscribe(
-    { group: group.name, concurrency, retry, ...group.options },
-    on(PlacedSchema, async ({ account, number, note }, { id, attempt }: Delivery) => {
-      journal.write({ what: "delivered", group: group.name, event: { id, producer: note, key: account, number } });
-      if (attempt === 0 && number % throwsEvery === 1) throw new Error("the first attempt of this one fails");
-      await pause(number % slowEvery === 1 ? slowMs : number % 5);
-      journal.write({ what: "handled", group: group.name, id });
-    }),
-  );
+  const handler = group.takesBatches ? manyAtOnce(journal, group.name) : oneByOne(journal, group.name);
+  const options = { group: group.name, concurrency, retry, ...group.options };
+  const subscription = await broker.subscribe(options, handler);
   tell("works");
   process.send?.("ready");
   const ended = subscription.ended.then(
@@ -152,4 +154,36 @@ async function consume(broker: Broker, { journal: path, group }: ConsumerTask): 
     process.exit(3);
   }
   await broker.close();
+}
+
+function oneByOne(journal: JournalWriter, group: string): EventHandler {
+  return on(PlacedSchema, async ({ account, number, note }, { id, attempt }) => {
+    journal.write({ what: "delivered", group, event: { id, producer: note, key: account, number } });
+    if (attempt === 0 && number % throwsEvery === 1) throw new Error("the first attempt of this one fails");
+    await pause(number % slowEvery === 1 ? slowMs : number % 5);
+    journal.write({ what: "handled", group, id });
+  });
+}
+
+/** One in so many events fails at its first attempt: half of them alone, the others with all of their batch. */
+function manyAtOnce(journal: JournalWriter, group: string): EventHandler {
+  return onBatch(PlacedSchema, batches, async (events, batch) => {
+    const idOf = (index: number) => batch.deliveries[index]?.id ?? "";
+    for (const [index, { account, number, note }] of events.entries()) {
+      const event: NumberedEvent = { id: idOf(index), producer: note, key: account, number };
+      journal.write({ what: "delivered", group, event });
+    }
+    const failing = (number: number) => batch.attempt === 0 && number % throwsEvery === 1;
+    if (events.some(({ number }) => failing(number) && number % 2 === 0)) throw new Error("one of this batch fails");
+    await pause(events.some(({ number }) => number % slowEvery === 1) ? slowMs : events.length);
+    const failed = new Set<string>();
+    for (const [index, { account, number }] of events.entries()) {
+      // What is behind one that has failed comes again behind it.
+      if (failed.has(account)) continue;
+      if (failing(number)) {
+        batch.fail(index, new Error("the first attempt of this one fails"));
+        failed.add(account);
+      } else journal.write({ what: "handled", group, id: idOf(index) });
+    }
+  });
 }

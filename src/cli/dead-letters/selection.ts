@@ -9,6 +9,7 @@ const reasons: readonly DeadLetterReason[] = [
   "invalid",
   "unknown_type",
   "expired",
+  "refused",
 ];
 
 /** The options that choose dead letters; all that are given hold at once. */

@@ -51,7 +51,6 @@ const space = "\\t\\n\\f\\r ";
 
 /** What is spelled otherwise, or means something else; by the letter behind the backslash. */
 const escapes: Readonly<Record<string, { readonly outside: string; readonly inClass: string | undefined }>> = {
-  __proto__: null as never,
   A: { outside: "^", inClass: undefined },
   z: { outside: "$", inClass: undefined },
   b: { outside: "\\b", inClass: undefined },

@@ -43,7 +43,8 @@ export type SecuritySchemeObject = Readonly<Record<string, string>>;
 export type Bindings = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 export interface ChannelObject {
-  readonly address: string;
+  /** `null`: only known when it runs. */
+  readonly address: string | null;
   readonly description: string;
   readonly messages: Readonly<Record<string, Reference>>;
   readonly bindings?: Bindings;
@@ -56,6 +57,11 @@ export interface OperationObject {
   readonly description?: string;
   readonly tags?: readonly Tag[];
   readonly messages: readonly Reference[];
+  readonly reply?: {
+    readonly address: { readonly location: string; readonly description: string };
+    readonly channel: Reference;
+    readonly messages: readonly Reference[];
+  };
   readonly bindings?: Bindings;
 }
 
@@ -65,9 +71,10 @@ export interface MessageObject {
   readonly description: string;
   readonly contentType: string;
   readonly headers: Schema;
-  readonly payload: Schema;
+  /** Absent for a message without a body. */
+  readonly payload?: Schema;
   readonly correlationId: { readonly location: string; readonly description: string };
   readonly tags?: readonly Tag[];
   readonly bindings?: Bindings;
-  readonly examples?: readonly { readonly headers: Readonly<Record<string, string>>; readonly payload: unknown }[];
+  readonly examples?: readonly { readonly headers?: Readonly<Record<string, string>>; readonly payload: unknown }[];
 }

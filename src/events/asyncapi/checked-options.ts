@@ -1,12 +1,14 @@
 import { compileEvent, type EventContract } from "../../contract/index.ts";
-import type { BrokerDescription } from "../broker.ts";
+import type { BrokerDescription, RequestContract } from "../broker.ts";
 import { BrokerError } from "../errors.ts";
+import { replyContract } from "../requests/reply-contract.ts";
 import type { AsyncApiOptions } from "./options.ts";
 import { type DocumentedServers, documentedServers } from "./servers.ts";
 
 /** What a document is made of, but for the subscriptions, which come and go. */
 export interface CheckedAsyncApi {
   readonly publishes: readonly EventContract[];
+  readonly requests: readonly RequestContract[];
   readonly servers: DocumentedServers;
   readonly title: string | undefined;
   readonly version: string;
@@ -19,9 +21,12 @@ export interface CheckedAsyncApi {
  * @throws ContractError for a message that is no event; BrokerError for a URL or an option that means nothing
  */
 export function checkedAsyncApi(options: AsyncApiOptions): CheckedAsyncApi {
-  const { broker, publishes = [], servers = {}, title, version = "1.0.0", description } = options;
+  const { broker, publishes = [], requests = [], servers = {}, title, version = "1.0.0", description } = options;
   if (!Array.isArray(publishes)) {
     throw new BrokerError("asyncapi: publishes must be a list of events, as in [OrderCreatedSchema]");
+  }
+  if (!Array.isArray(requests) || requests.some(one => one?.request === undefined || one.reply === undefined)) {
+    throw new BrokerError("asyncapi: requests must be a list such as [{ request: QuoteSchema, reply: PriceSchema }]");
   }
   if (broker !== undefined && typeof broker.describe !== "function") {
     throw new BrokerError("asyncapi: broker must be what connectBroker resolves with");
@@ -33,6 +38,7 @@ export function checkedAsyncApi(options: AsyncApiOptions): CheckedAsyncApi {
   }
   return {
     publishes: publishes.map(compileEvent),
+    requests: requests.map(({ request, reply }) => ({ request: compileEvent(request), reply: replyContract(reply) })),
     servers: documentedServers(servers),
     title,
     version,

@@ -13,6 +13,7 @@ import {
   OrderCreatedSchema,
   OrderRejectedSchema,
 } from "../../../examples/shop/src/gen/order/events_pb.ts";
+import { OrderItemSchema } from "../../../examples/shop/src/gen/order/order_pb.ts";
 import { assertSound, judgeOf, resolved } from "../../../test/asyncapi/referee.ts";
 import { Dice } from "../../contract/codec/differential/index.ts";
 import { randomMessage } from "../../contract/codec/differential/random-message.ts";
@@ -20,11 +21,14 @@ import { randomSchema } from "../../contract/codec/differential/random-schema.ts
 import { compileEvent } from "../../contract/index.ts";
 import { randomRuledMessage, randomRuledValue } from "../../contract/rules/random-rules.fixture.ts";
 import { byProtovalidate } from "../../contract/validation.ts";
+import { RpcError } from "../../errors/index.ts";
 import { virtualPlatform } from "../../platform/virtual/index.ts";
 import { headersOf, pairsOf } from "../attributes.ts";
 import type { BrokerDescription } from "../broker.ts";
 import { connectBroker } from "../connect.ts";
 import { on } from "../handler.ts";
+import { onRequest } from "../requests/index.ts";
+import { errorHeaders } from "../requests/reply-error.ts";
 import type { AsyncApiDocument } from "./asyncapi.ts";
 import { checkedAsyncApi } from "./checked-options.ts";
 import { asEvent, simpleEvent } from "./contracts.fixture.ts";
@@ -42,6 +46,7 @@ function broker(
       ({
         group,
         events: events.map(compileEvent),
+        requests: [],
         order: "key",
         onFailure: "park-key",
         queue: name === "rabbitmq" ? `${group}_queue` : undefined,
@@ -90,7 +95,7 @@ describe("the document of a service", () => {
     assert.equal(created?.name, "order.created");
     assert.equal(created?.contentType, "application/json");
     assert.deepEqual(created?.payload, { $ref: "#/components/schemas/order.OrderCreated" });
-    assert.match(created?.description ?? "", /Events of one `order_id` keep their order/);
+    assert.match(created?.description ?? "", /Its key is `order_id`/);
     assert.equal(created?.examples?.length, 1);
   });
 
@@ -134,8 +139,8 @@ describe("the document of a service", () => {
     assert.deepEqual(Object.keys(channels["orders"]?.bindings ?? {}), ["amqp"]);
     assert.match(operations["receive.billing.orders"]?.description ?? "", /reads the queue `billing_queue`/);
     const [example] = components.messages["order.OrderCreated"]?.examples ?? [];
-    assert.equal(example?.headers["cloudEvents_type"], "order.created");
-    assert.equal(example?.headers["content-type"], undefined, "which is a property of the message");
+    assert.equal(example?.headers?.["cloudEvents_type"], "order.created");
+    assert.equal(example?.headers?.["content-type"], undefined, "which is a property of the message");
   });
 
   test("says of Kafka which group it is", async () => {
@@ -145,7 +150,7 @@ describe("the document of a service", () => {
     });
   });
 
-  test("says who publishes an event only where nobody else can", async () => {
+  test("says who publishes an event only where the service hears it from nobody else", async () => {
     const both = { "order-inventory": [OrderCreatedSchema] };
     const { components } = await documentOf({
       publishes: [OrderCreatedSchema, OrderCancelledSchema],
@@ -347,12 +352,82 @@ test("subscriptions are those that there are at the moment", async () => {
   await closed;
 });
 
+describe("a request", () => {
+  const quote = simpleEvent("price", "Quote", { topic: "quotes", type: "quote.wanted", key: "id" });
+  const asked = simpleEvent("price", "Rate", { topic: "replies", type: "rate.wanted" });
+
+  test("is an operation of its own, with its reply, the error that may come instead, and where they go", async () => {
+    const platform = virtualPlatform();
+    const connected = await connectBroker("memory:", { source: "/prices", platform });
+    await connected.subscribe(
+      { group: "prices" },
+      onRequest(quote, OrderItemSchema, () => ({ price: 1 })),
+      on(OrderCreatedSchema, () => {}),
+    );
+    const document = await documentOf({ broker: connected, requests: [{ request: asked, reply: OrderItemSchema }] });
+    const { operations, channels, components } = document;
+    assert.deepEqual(Object.keys(operations), [
+      "send.price.Rate",
+      "receive.prices.orders",
+      "receive.prices.price.Quote",
+    ]);
+    // A topic has the name already.
+    assert.deepEqual(Object.keys(channels), ["orders", "quotes", "replies", "replies.2"]);
+    assert.equal(channels["replies.2"]?.address, null);
+    for (const id of ["send.price.Rate", "receive.prices.price.Quote"]) {
+      assert.deepEqual(
+        operations[id]?.reply,
+        {
+          address: {
+            location: "$message.header#/trunkline-reply-to",
+            description: "A reply without an address is not sent.",
+          },
+          channel: { $ref: "#/channels/replies.2" },
+          messages: [
+            { $ref: "#/channels/replies.2/messages/order.OrderItem" },
+            { $ref: "#/channels/replies.2/messages/request-error" },
+          ],
+        },
+        id,
+      );
+    }
+    assert.equal(operations["receive.prices.orders"]?.reply, undefined);
+    const correlation = "$message.header#/trunkline-correlation-id";
+    for (const name of ["price.Quote", "price.Rate", "order.OrderItem.reply", "request-error.reply"]) {
+      assert.equal(components.messages[name]?.correlationId.location, correlation, name);
+    }
+    assert.equal(components.messages["order.OrderCreated"]?.correlationId.location, "$message.header#/traceparent");
+    assert.equal(components.messages["request-error.reply"]?.payload, undefined);
+    const closed = connected.close();
+    await platform.clock.advance(1_000);
+    await closed;
+  });
+
+  test("and its replies have the headers that are written", async () => {
+    const document = await documentOf({
+      requests: [{ request: asked, reply: OrderItemSchema }],
+      broker: broker("kafka", {}),
+    });
+    const { headers } = document.components.messages["request-error.reply"] ?? {};
+    assert.ok(headers);
+    const error = new RpcError("not_found", "no rate", {
+      retryAfterMs: 5,
+      details: [{ type: "a.B", value: new Uint8Array(2) }],
+    });
+    const written = { "trunkline-correlation-id": "7", ce_type: "google.rpc.Status", ...errorHeaders(error) };
+    assert.equal(judgeOf(document, headers)(written), undefined);
+    for (const name of Object.keys(written)) assert.ok(Object.hasOwn(headers.properties ?? {}, name), name);
+    assert.notEqual(judgeOf(document, headers)({ "trunkline-correlation-id": "7" }), undefined, "an error has a code");
+  });
+});
+
 describe("what cannot be documented is refused at once", () => {
   const plain = file_order_events.messages.find(({ name }) => name === "OrderCreated") as DescMessage;
   const rows: readonly (readonly [what: string, options: object, RegExp])[] = [
     ["a message that is no event", { publishes: [file_inventory_inventory.messages[0]] }, /it is no event/],
     ["one event instead of a list", { publishes: plain }, /publishes must be a list/],
     ["a URL instead of a broker", { broker: "memory:" }, /broker must be what connectBroker resolves with/],
+    ["a request without its reply", { requests: [{ request: plain }] }, /requests must be a list such as/],
     ["a title that is no text", { title: 7 }, /title is a number/],
   ];
   for (const [what, options, message] of rows) {

@@ -10,6 +10,7 @@ import { commonHeaders } from "./headers.ts";
 import { type MessageContext, messageObject } from "./message.ts";
 import { operationObjects } from "./operations.ts";
 import { referenceTo } from "./pointer.ts";
+import { DocumentedReplies } from "./replies.ts";
 import type { Protocol } from "./servers.ts";
 
 /** As much of a broker's description as the document shows; what is not known is left out. */
@@ -29,7 +30,7 @@ export async function asyncapiDocument(
 ): Promise<AsyncApiDocument> {
   const { title, version, description } = options;
   const { servers, securitySchemes, vhost } = options.servers;
-  const events = new DocumentedEvents(options.publishes, broker.subscriptions ?? []);
+  const events = new DocumentedEvents(options.publishes, broker.subscriptions ?? [], options.requests);
   const protocols = protocolsOf(options, broker);
   const schemas = new EventSchemas();
   const context: MessageContext = {
@@ -43,9 +44,14 @@ export async function asyncapiDocument(
   };
   const messages: [name: string, message: MessageObject][] = [];
   for (const event of events.all) {
-    const message = messageObject(event, events.isOnlyPublished(event), await rulesOf(event), context);
-    messages.push([events.componentName(event), message]);
+    const [isOwn, isRequest] = [events.isOnlyPublished(event), events.isRequest(event)];
+    messages.push([events.componentName(event), messageObject(event, isOwn, isRequest, await rulesOf(event), context)]);
   }
+  const taken = new Set(messages.map(([name]) => name));
+  const replies = new DocumentedReplies(events.replies, events.topics, name => taken.has(name));
+  const hasReplies = replies.all.length > 0;
+  if (hasReplies)
+    for (const [name, message] of await replies.messages(context, rulesOf)) messages.push([name, message]);
   const tags = new Set(messages.flatMap(([, { tags = [] }]) => tags.map(({ name }) => name)));
   return {
     asyncapi: "3.0.0",
@@ -57,10 +63,11 @@ export async function asyncapiDocument(
     },
     defaultContentType: context.contentType,
     ...(Object.keys(servers).length > 0 ? { servers } : {}),
-    channels: Object.fromEntries(
-      events.topics.map(topic => [topic, channelObject(topic, events, protocols, vhost)] as const),
-    ),
-    operations: operationObjects(events, protocols),
+    channels: Object.fromEntries([
+      ...events.topics.map(topic => [topic, channelObject(topic, events, protocols, vhost)] as const),
+      ...(hasReplies ? [[replies.channelName, replies.channel] as const] : []),
+    ]),
+    operations: operationObjects(events, replies, protocols),
     components: {
       messages: Object.fromEntries(messages),
       schemas: schemas.components,
@@ -115,7 +122,7 @@ function headersName(prefix: AttributePrefix): string {
   return prefix === "ce_" ? "EventHeaders" : "EventHeaders.amqp";
 }
 
-async function rulesOf({ desc }: EventContract): Promise<Validate | undefined> {
+async function rulesOf({ desc }: Pick<EventContract, "desc">): Promise<Validate | undefined> {
   return await validation(desc);
 }
 

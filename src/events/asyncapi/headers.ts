@@ -52,12 +52,14 @@ function isProperty(prefix: AttributePrefix): boolean {
 /**
  * The headers of one event.
  * @param source of the publisher, when all events are its own; they have every header then
+ * @param isRequest whether somebody replies to it
  */
 export function headersOfEvent(
   { type, keyPath }: EventContract,
   prefix: AttributePrefix,
   common: Schema,
   source: string | undefined,
+  isRequest: boolean,
 ): Schema {
   const required = [...requiredHeaders(prefix)];
   return {
@@ -69,8 +71,29 @@ export function headersOfEvent(
       ...(keyPath === undefined
         ? {}
         : { [`${prefix}subject`]: { type: "string", description: `The key: ${keyPath} of the payload.` } }),
+      ...(isRequest ? requestHeaders : {}),
     },
     ...(source === undefined ? {} : { required }),
+  };
+}
+
+/** What goes with a request, and back with its reply. */
+export const requestHeaders: Readonly<Record<string, Schema>> = {
+  "trunkline-reply-to": {
+    type: "string",
+    minLength: 1,
+    description: "Where the reply is awaited; absent: nobody awaits one.",
+  },
+  "trunkline-correlation-id": { type: "string", minLength: 1, description: "What the reply names its request by." },
+};
+
+/** The headers of a reply. @param type the name of its message */
+export function headersOfReply(type: string, prefix: AttributePrefix, common: Schema): Schema {
+  const correlationId = requestHeaders["trunkline-correlation-id"] as Schema;
+  return {
+    type: "object",
+    allOf: [common],
+    properties: { [`${prefix}type`]: { const: type }, "trunkline-correlation-id": correlationId },
   };
 }
 

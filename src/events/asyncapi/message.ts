@@ -6,6 +6,17 @@ import { messageBindings } from "./bindings.ts";
 import { exampleHeaders, headersOfEvent } from "./headers.ts";
 import type { Protocol } from "./servers.ts";
 
+const traceCorrelation = {
+  location: "$message.header#/traceparent",
+  description: "The trace id in it is that of everything that has the same cause.",
+};
+
+/** What request and reply have in common. */
+export const requestCorrelation = {
+  location: "$message.header#/trunkline-correlation-id",
+  description: "A reply has that of its request.",
+};
+
 /** What all messages of a document share. */
 export interface MessageContext {
   readonly schemas: EventSchemas;
@@ -20,12 +31,14 @@ export interface MessageContext {
 
 /**
  * An event as a message of the document.
- * @param isOwn whether all of them are the service's
+ * @param isOwn whether the service publishes it, and handles none of others
+ * @param isRequest whether somebody replies to it
  * @param validate the contract's rules, where it has any
  */
 export function messageObject(
   event: EventContract,
   isOwn: boolean,
+  isRequest: boolean,
   validate: Validate | undefined,
   context: MessageContext,
 ): MessageObject {
@@ -41,12 +54,9 @@ export function messageObject(
     title: desc.name,
     description: descriptionOf(event, contentType),
     contentType,
-    headers: headersIn(event, own, context.headers),
+    headers: spelled(context, (prefix, common) => headersOfEvent(event, prefix, common, own, isRequest)),
     payload,
-    correlationId: {
-      location: "$message.header#/traceparent",
-      description: "The trace id in it is that of everything that has the same cause.",
-    },
+    correlationId: isRequest ? requestCorrelation : traceCorrelation,
     ...(packageName === "" ? {} : { tags: [{ name: packageName }] }),
     ...(Object.keys(bindings).length > 0 ? { bindings } : {}),
     ...(examples.length > 0 ? { examples } : {}),
@@ -55,20 +65,23 @@ export function messageObject(
 
 function descriptionOf({ typeName, version, keyPath }: EventContract, contentType: string): string {
   const sentences = [`A message \`${typeName}\`${version === 0 ? "" : `, version ${version} of its schema`}.`];
-  if (keyPath !== undefined) sentences.push(`Events of one \`${keyPath}\` keep their order.`);
+  if (keyPath !== undefined) sentences.push(`Its key is \`${keyPath}\`, by which brokers keep order where they can.`);
   if (contentType !== "application/json") {
     sentences.push("The body is its binary encoding; the payload shown here is its JSON, which is understood as well.");
   }
   return sentences.join(" ");
 }
 
-function headersIn(event: EventContract, source: string | undefined, headers: MessageContext["headers"]): Schema {
-  const spellings = [...headers].map(([prefix, common]) => headersOfEvent(event, prefix, common, source));
+/** Headers in each way of spelling them that the document needs. */
+export function spelled(
+  { headers }: MessageContext,
+  make: (prefix: AttributePrefix, common: Schema) => Schema,
+): Schema {
+  const spellings = [...headers].map(([prefix, common]) => make(prefix, common));
   const [only, other] = spellings;
   return other === undefined ? (only as Schema) : { type: "object", anyOf: spellings };
 }
 
-/** An example that consumers would take, written as publishers write it; none where the rules are beyond what can be guessed. */
 function examplesOf(
   event: EventContract,
   payload: Schema,
@@ -76,21 +89,30 @@ function examplesOf(
   validate: Validate | undefined,
   { schemas, contentType, headers }: MessageContext,
 ): NonNullable<MessageObject["examples"]> {
-  let message: object;
-  let text: string;
-  try {
-    message = event.json.decode(JSON.stringify(schemas.example(payload)));
-    text = event.json.encode(message);
-    if ((validate?.(message).length ?? 0) > 0) return [];
-  } catch {
-    // What was guessed is no such message, for example because an Any in it has no type.
-    return [];
-  }
-  const key = event.keyOf(message);
+  const example = exampleOf(event, payload, validate, schemas);
+  if (example === undefined) return [];
+  const key = event.keyOf(example.message);
   return [...headers.keys()].map(prefix => ({
     headers: Object.fromEntries(
       exampleHeaders(prefix, { type: event.type, source: source ?? "/example", contentType, key }),
     ),
-    payload: JSON.parse(text) as unknown,
+    payload: example.payload,
   }));
+}
+
+/** An example that readers would take, as it is written; none where the rules are beyond what can be guessed. */
+export function exampleOf(
+  { json }: Pick<EventContract, "json">,
+  payload: Schema,
+  validate: Validate | undefined,
+  schemas: EventSchemas,
+): { readonly message: object; readonly payload: unknown } | undefined {
+  try {
+    const message = json.decode(JSON.stringify(schemas.example(payload)));
+    if ((validate?.(message).length ?? 0) > 0) return undefined;
+    return { message, payload: JSON.parse(json.encode(message)) };
+  } catch {
+    // What was guessed is no such message, for example because an Any in it has no type.
+    return undefined;
+  }
 }

@@ -10,6 +10,8 @@ export interface AsyncApiOptions {
    * @default none
    */
   readonly publishes?: readonly DescMessage[] | undefined;
+  /** What the service asks of others, by `broker.request`, and what is replied. @default none */
+  readonly requests?: readonly AsyncApiRequest[] | undefined;
   /**
    * Brokers by name, as URLs of `connectBroker` or with a description. Hosts, ports and the way to log in are shown, never who logs
    * in or with what. Left out unless given: where a broker is, from outside, is often not where the service reaches it.
@@ -21,6 +23,12 @@ export interface AsyncApiOptions {
   /** The version of the API. @default "1.0.0" */
   readonly version?: string | undefined;
   readonly description?: string | undefined;
+}
+
+export interface AsyncApiRequest {
+  /** An event. */
+  readonly request: DescMessage;
+  readonly reply: DescMessage;
 }
 
 export interface AsyncApiServer {

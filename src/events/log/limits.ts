@@ -27,6 +27,8 @@ export const releasedAgainMs = 5;
 
 /** Records that are handed over before the event loop has a turn. */
 export const recordsPerTurnMax = 512;
+/** And of one lane before the next one: what a lane may have beyond its share. */
+export const recordsPerReadMax = 64;
 
 /** How long handlers may go on when their lane is wanted elsewhere: Kafka gives a rebalance five minutes, which is too long to wait for. */
 export const revokeBudgetMs = 30_000;

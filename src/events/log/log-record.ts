@@ -1,4 +1,4 @@
-import type { AttemptHistory, EventAttributes, StoredRecord } from "../record.ts";
+import type { AttemptHistory, EventAttributes, StoredRecord, WrappedMessage } from "../record.ts";
 
 /** Of most records; shared, because they are many. */
 export const noHistory: AttemptHistory = { attempts: 0, firstFailedAtMs: undefined };
@@ -22,6 +22,8 @@ export class LogRecord implements StoredRecord {
   readonly returnedId: number | undefined;
   /** Set by the lane that delivers it. */
   lane: object | undefined = undefined;
+  /** Set by whoever reads it, before it is delivered. */
+  wrapped: WrappedMessage | undefined = undefined;
   ticket = -1;
 
   constructor(

@@ -5,6 +5,7 @@ import type { AttemptHistory } from "../record.ts";
 import { Isolation } from "./isolation.ts";
 import { type LaneCommit, type LaneHost, LogLane } from "./lane.ts";
 import {
+  recordsPerReadMax,
   recordsPerTurnMax,
   returnedAgainMs,
   returnedInWorkMax,
@@ -179,20 +180,25 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     });
   }
 
-  /** One turn's worth of records; another turn follows while there are more. */
+  /**
+   * One turn's worth of records; another turn follows while there are more. A few of a lane at a time, one lane after the
+   * other, so that one that is far behind takes no more than the runtime wants of it, and leaves the others their part.
+   */
   #pump(): void {
     const all = [...this.#held.values()];
+    for (const held of all) this.#pumpReturned(held);
+    const wants = ({ isBehind, lane }: Held) => isBehind && lane.room > 0;
     let left = recordsPerTurnMax;
-    let hasMore = false;
+    let lanes = all.filter(wants);
     const first = this.#turn++;
-    for (let index = 0; index < all.length; index++) {
-      const held = all[(first + index) % all.length] as Held;
-      this.#pumpReturned(held);
-      if (!held.isBehind || held.lane.room === 0) continue;
-      if (left > 0) left -= this.#read(held, left);
-      if (held.isBehind && held.lane.room > 0) hasMore = true;
+    while (left > 0 && lanes.length > 0) {
+      for (let index = 0; index < lanes.length && left > 0; index++) {
+        const held = lanes[(first + index) % lanes.length] as Held;
+        if (wants(held)) left -= Math.max(this.#read(held, Math.min(left, recordsPerReadMax)), 1);
+      }
+      lanes = lanes.filter(wants);
     }
-    if (hasMore) this.#pumpSoon();
+    if (lanes.length > 0) this.#pumpSoon();
     this.#armReturned();
   }
 
@@ -214,12 +220,12 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
       if (error instanceof BrokerError) {
         void this.stop();
         this.#sink.failed(error);
-        return recordsMax;
+        return recordsPerTurnMax;
       }
       // The store says in its status what is wrong; the records are still there.
       this.#clock.after(storeRetryMsMin, () => this.#pumpSoon());
       held.isBehind = true;
-      return recordsMax;
+      return recordsPerTurnMax;
     }
   }
 

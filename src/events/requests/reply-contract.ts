@@ -13,7 +13,7 @@ import {
  * What a reply is written and read by. It may be any message, because it goes to the one who asked and to nobody else: a
  * topic, a type and a key would say nothing of it.
  */
-export type ReplyContract = Pick<EventContract, "typeName" | "binary" | "json">;
+export type ReplyContract = Pick<EventContract, "typeName" | "binary" | "json" | "desc">;
 
 const contracts = new WeakMap<DescMessage, ReplyContract>();
 
@@ -32,5 +32,6 @@ function compile(desc: DescMessage): ReplyContract {
     typeName: desc.typeName,
     binary: binaryCodec(desc),
     json: jsonCodec(desc, { dialect: eventDialect, unknownFields: "ignore", registry: registryOf(desc.file) }),
+    desc,
   };
 }

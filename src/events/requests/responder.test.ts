@@ -177,6 +177,18 @@ test("addresses of other programs can be allowed", async () => {
   assert.equal(sent.length, 1);
 });
 
+test("a rule of the user's that throws allows nothing", async () => {
+  const { responder, request, sent } = scene(
+    () => undefined,
+    () => {
+      throw new Error("a mistake");
+    },
+  );
+  assert.match(responder.refusal(request({ replyTo: "theirs" })) ?? "", /is no address/);
+  await responder.reply(request({ replyTo: "theirs" }), contract, {});
+  assert.deepEqual(sent, []);
+});
+
 test("what the requester did wrong is told; what went wrong here is not", async () => {
   const { responder, request, sent } = scene(() => undefined);
   await responder.giveUp(request(), "undecodable", "it is no Placed: number");

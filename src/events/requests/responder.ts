@@ -101,7 +101,13 @@ export class Responder {
   #accepts(address: string): boolean {
     const { isReplyAddress, port } = this.#parts;
     if (address.length > replyAddressCharsMax) return false;
-    return port.accepts(address) || isReplyAddress?.(address) === true;
+    if (port.accepts(address)) return true;
+    try {
+      return isReplyAddress?.(address) === true;
+    } catch {
+      // Of a question that cannot be answered the answer is no.
+      return false;
+    }
   }
 
   async #send(request: StoredRecord, reply: Reply): Promise<void> {

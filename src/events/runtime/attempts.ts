@@ -8,6 +8,7 @@ import type { Flow } from "./flow.ts";
 import type { Handling } from "./handling.ts";
 import type { Journal } from "./journal.ts";
 import { abandonedHandlerMs } from "./limits.ts";
+import { HandlerOutputs, handlerOutputs } from "./outputs.ts";
 import type { ConsumerPlan } from "./plan.ts";
 import { requestTimeLeftMs } from "./request-time.ts";
 import { isThenable } from "./thenable.ts";
@@ -103,7 +104,7 @@ export class Attempts implements EntryOwner {
     entry.startedMs = nowMs;
     let result: unknown;
     try {
-      result = runInContext(currentWork, delivery, () => handling.invoke(event, delivery));
+      result = runInContext(currentWork, delivery, () => this.#invoke(entry, handling, event, delivery));
     } catch (error) {
       this.#failed(entry, error);
       return;
@@ -121,6 +122,14 @@ export class Attempts implements EntryOwner {
         error => this.#failed(entry, error),
       );
     } else this.#succeeded(entry);
+  }
+
+  #invoke(entry: Entry, handling: Handling, event: object, delivery: HandlerDelivery): unknown {
+    const { transaction } = this.#plan;
+    if (transaction === undefined) return handling.invoke(event, delivery);
+    const outputs = new HandlerOutputs(transaction);
+    entry.outputs = outputs;
+    return runInContext(handlerOutputs, outputs, () => handling.invoke(event, delivery));
   }
 
   late(entry: Entry, nowMs: number): void {
@@ -142,6 +151,7 @@ export class Attempts implements EntryOwner {
 
   #failed(entry: Entry, error: unknown): void {
     this.#ended(entry);
+    entry.outputs = undefined;
     entry.firstFailedAtMs ??= this.#clock.wall();
     this.#journal.failed(entry, error);
     if (entry.lane.phase === "gone") this.#flow.leave(entry, false);
@@ -157,5 +167,6 @@ export class Attempts implements EntryOwner {
     entry.deadline = undefined;
     entry.isLate = false;
     entry.delivery = undefined;
+    entry.outputs?.close();
   }
 }

@@ -14,8 +14,9 @@ import { isThenable } from "./thenable.ts";
 
 /**
  * Runs batch handlers for batches of two events or more. One that throws says nothing of any single event: all go on alone,
- * and no attempt is counted. What it says of single events by `batch.fail` counts for these. Entries on their own, whatever
- * their handler, are for `attempts.ts`.
+ * and no attempt is counted. What it says of single events by `batch.fail` counts for these; what stands behind one of its
+ * key goes on alone behind it, so that the last attempts of a key are in order. Entries on their own, whatever their handler,
+ * are for `attempts.ts`.
  */
 export class BatchAttempts {
   readonly #plan: ConsumerPlan;
@@ -107,12 +108,19 @@ export class BatchAttempts {
     this.#ended(run);
     const durationMs = this.#clock.now() - run.startedMs;
     const fates = new Map<Entry, Fate>();
+    const behind = this.#plan.onFailure === "unordered" ? undefined : new WaitingBehind();
     for (const [index, entry] of run.entries.entries()) {
+      const hasFailed = failures.has(index);
+      if (!hasFailed && behind?.has(entry)) {
+        fates.set(entry, this.#again(entry));
+        continue;
+      }
       entry.attempts++;
-      if (!failures.has(index)) {
+      if (!hasFailed) {
         this.#journal.handled(entry);
         continue;
       }
+      behind?.add(entry);
       const error = failures.get(index);
       entry.firstFailedAtMs ??= this.#clock.wall();
       entry.step = { kind: "failed", error };
@@ -150,6 +158,21 @@ export class BatchAttempts {
   #leave(batch: EntryBatch, fates: Map<Entry, Fate>): void {
     for (const entry of batch.entries) if (entry.lane.phase === "gone") fates.set(entry, "forgotten");
     this.#flow.leaveBatch(batch, fates);
+  }
+}
+
+/** Keys of failed entries: what comes later in the same line waits for them. */
+class WaitingBehind {
+  readonly #lines = new Map<LaneState, Set<string>>();
+
+  add({ lane, key }: Entry): void {
+    if (key === undefined) return;
+    const keys = this.#lines.get(lane) ?? new Set();
+    this.#lines.set(lane, keys.add(key));
+  }
+
+  has({ lane, key }: Entry): boolean {
+    return key !== undefined && this.#lines.get(lane)?.has(key) === true;
   }
 }
 

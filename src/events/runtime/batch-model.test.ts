@@ -185,13 +185,21 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
           switch (outcome) {
             case "return":
               return end(all, all);
-            case "fail":
-              end(fate => !isAlone && !fate.failsInBatch, all);
+            case "fail": {
+              // Behind one that fails of its key there is neither success nor an attempt, where order is kept.
+              const isLeft = (fate: Fate, index: number) =>
+                keeps && members.slice(0, index).some(other => other.failsInBatch && sharesOrder(fate, other));
+              const left = new Set(members.filter((fate, index) => !fate.failsInBatch && isLeft(fate, index)));
+              end(
+                fate => !isAlone && !fate.failsInBatch && !left.has(fate),
+                fate => !left.has(fate),
+              );
               for (const [index, fate] of members.entries()) {
                 if (isAlone || fate.failsInBatch) batch.fail(index, new Error("this one"));
               }
               if (!isAlone) seen.parted++;
               return undefined;
+            }
             case "reject":
               if (!isAlone) seen.failed++;
               return Promise.resolve().then(() => {

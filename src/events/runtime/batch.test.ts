@@ -219,9 +219,42 @@ test("batch.fail keeps the key: a failed event parks what comes behind it", asyn
   for (const number of [1, 2, 3, 4]) scene.deliver("a", number);
   await scene.platform.clock.advance(499);
   assert.deepEqual(runs, ["a1 a2 a3"]);
-  assert.equal(scene.consumer.stats().parkedEvents, 2);
+  assert.equal(scene.consumer.stats().parkedEvents, 4);
   await scene.platform.clock.advance(100);
-  assert.deepEqual(runs, ["a1 a2 a3", "a1", "a4"]);
+  assert.deepEqual(runs, ["a1 a2 a3", "a1", "a2", "a3", "a4"]);
+});
+
+test("batch.fail in the middle of a key: what is behind it comes again behind it, alone and uncounted; other keys do not", async () => {
+  for (const onFailure of ["park-key", "block", "unordered"] as const) {
+    const runs: string[] = [];
+    const scene = batchScene(
+      { eventsMax: 6, waitMs: 20 },
+      (events, batch) => {
+        runs.push(`${textOf(events)}/${batch.attempt}`);
+        const index = events.findIndex(({ account, number }) => account === "a" && number === 2);
+        if (batch.attempt === 0 && index !== -1) batch.fail(index, new Error("no"));
+      },
+      { onFailure, canRetryLater: false },
+    );
+    const deliver = (account: string, number: number) => scene.deliver(account, number);
+    const [first, second, other, third, fourth] = [
+      deliver("a", 1),
+      deliver("a", 2),
+      deliver("b", 1),
+      deliver("a", 3),
+      deliver("a", 4),
+      deliver("b", 2),
+    ];
+    const again = onFailure === "unordered" ? [] : [third, fourth];
+    assert.ok(again.every(record => record !== undefined && !scene.lane.settled.includes(record)));
+    assert.ok([first, other].every(record => record !== undefined && scene.lane.settled.includes(record)));
+    await scene.platform.clock.advance(20);
+    const alone = onFailure === "unordered" ? ["a2/1"] : ["a2/1", "a3/0", "a4/0"];
+    assert.deepEqual(runs, ["a1 a2 b1 a3 a4 b2/0", ...alone], onFailure);
+    assert.deepEqual(scene.lane.settled.slice(-1 - again.length), [second, ...again], onFailure);
+    const { handled, failedAttempts } = scene.consumer.stats();
+    assert.deepEqual([handled, failedAttempts], [6, 1]);
+  }
 });
 
 test("batch.fail of one event alone is the failure of its attempt", async () => {
@@ -528,7 +561,7 @@ test("a batch is a piece of work with the deadline of all, linked to the traces 
 
 test("figures and observers count events, and hear of batches too", async () => {
   const scene = batchScene(twenty, (_events, batch) => batch.fail(1, new Discard("never")));
-  for (const number of [1, 2, 3]) scene.deliver("a", number);
+  for (const account of ["a", "b", "c"]) scene.deliver(account, 1);
   await scene.platform.clock.settle();
   const bytes = 3 * placedRecord("a", 1).body.length;
   assert.deepEqual(scene.seen("events.batch.handled"), [

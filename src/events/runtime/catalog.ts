@@ -45,10 +45,12 @@ export class EventCatalog {
 /** The types of one topic. */
 export class TopicTypes {
   readonly #byType = new Map<string, EventContract>();
+  readonly #byTypeName = new Map<string, EventContract>();
   readonly #byLooseName = new Map<string, EventContract>();
 
   add(event: EventContract): void {
     this.#byType.set(event.type, event);
+    this.#byTypeName.set(event.typeName, event);
     this.#byLooseName.set(looseName(event.type), event);
   }
 
@@ -58,6 +60,11 @@ export class TopicTypes {
 
   byType(type: string): EventContract | undefined {
     return this.#byType.get(type);
+  }
+
+  /** By the full name of the message. */
+  byTypeName(name: string): EventContract | undefined {
+    return this.#byTypeName.get(name);
   }
 
   /** By the text of a field: `ORDER_CREATED` is `order.created`. */

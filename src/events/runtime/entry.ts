@@ -7,6 +7,7 @@ import type { HandlerDelivery } from "./delivery.ts";
 import type { EntryBatch } from "./entry-batch.ts";
 import type { Gathering } from "./gathering.ts";
 import type { Handling } from "./handling.ts";
+import type { HandlerOutputs } from "./outputs.ts";
 import type { ParkedKey, ParkedLane } from "./parked-key.ts";
 
 /**
@@ -118,6 +119,8 @@ export class Entry implements Timed {
   /** While a handler runs. */
   delivery: HandlerDelivery | undefined;
   startedMs = 0;
+  /** In a transactional subscription: what the attempt that runs, or has succeeded, publishes. */
+  outputs: HandlerOutputs | undefined;
   /** Of a request that has less time than other handlings; those share a queue. */
   deadline: Timer | undefined;
   isLate = false;

@@ -159,7 +159,7 @@ export class Flow implements ParkingHost {
   /** It is done with. Settled, unless it is left to whoever has its lane next. */
   leave(entry: Entry, isSettled: boolean): void {
     const { lane } = entry;
-    if (isSettled && lane.phase !== "gone") entry.source.settle(entry.record);
+    if (isSettled && lane.phase !== "gone") settle(entry);
     this.#scheduler.done(entry);
     this.#leaves(entry, isSettled);
     this.#placeIsFree(lane);
@@ -357,6 +357,12 @@ export class Flow implements ParkingHost {
   #dispatch(): void {
     if (this.#isOpen) this.#scheduler.dispatch();
   }
+}
+
+/** Of a transactional subscription: with what its handler has published. */
+function settle({ lane: { lane }, source, record, outputs }: Entry): void {
+  if (outputs === undefined || lane.settleWith === undefined) source.settle(record);
+  else lane.settleWith(record, outputs.close());
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { LaneState } from "./entry.ts";
-import { resumeShare } from "./limits.ts";
+import { laneRecordsMin, laneShare, resumeShare } from "./limits.ts";
 import type { ParkedLoad } from "./parked-load.ts";
 
 /** What a consumer may have in memory. */
@@ -14,8 +14,9 @@ export interface IntakeLimits {
 
 /**
  * Back-pressure: lanes are paused when the consumer has enough in memory and flow again when half of it is done, so that
- * memory is the same however much waits at the broker. A lane whose parked records fill their share is paused alone; the
- * others flow on. Pausing is all that happens: no lane is given up for it.
+ * memory is the same however much waits at the broker. A lane that has its share of what there may be, or whose parked
+ * records fill theirs, is paused alone; the others flow on: otherwise the lanes that are read first would have all of it,
+ * and the keys of the others none of the handlers. Pausing is all that happens: no lane is given up for it.
  */
 export class Intake {
   readonly #limits: IntakeLimits;
@@ -55,6 +56,7 @@ export class Intake {
     lane.bytes += bytes;
     this.#records++;
     this.#bytes += bytes;
+    if (!lane.isPaused && this.#hasItsShare(lane, 1)) this.#regulateLane(lane);
   }
 
   /** A record is done with. */
@@ -64,6 +66,7 @@ export class Intake {
     this.#records--;
     this.#bytes -= bytes;
     if (this.#isFull || this.#isParkingFull) this.regulate();
+    else if (lane.isPaused && !this.#hasItsShare(lane, resumeShare)) this.#regulateLane(lane);
   }
 
   /** Whether parked records take their share, and some of them must leave. */
@@ -94,9 +97,20 @@ export class Intake {
     for (const lane of this.#lanes) this.#regulateLane(lane);
   }
 
+  /** Whether a lane has that part of its share, while all lanes together have so much that shares count. */
+  #hasItsShare(lane: LaneState, part: number): boolean {
+    const { recordsMax, bytesMax } = this.#limits;
+    if (this.#records <= recordsMax * resumeShare && this.#bytes <= bytesMax * resumeShare) return false;
+    const share = part * (this.#lanes.size > 1 ? laneShare / this.#lanes.size : 1);
+    return lane.records > Math.max(recordsMax * share, laneRecordsMin) || lane.bytes > bytesMax * share;
+  }
+
   #regulateLane(lane: LaneState): void {
     if (lane.phase !== "open") return;
-    const shouldPause = this.#isFull || (this.#isParkingFull && lane.parked > 0);
+    const shouldPause =
+      this.#isFull ||
+      (this.#isParkingFull && lane.parked > 0) ||
+      this.#hasItsShare(lane, lane.isPaused ? resumeShare : 1);
     if (shouldPause === lane.isPaused) return;
     lane.isPaused = shouldPause;
     if (shouldPause) lane.lane.pause();

@@ -14,6 +14,10 @@ export const bufferedRecordsMax = 2_048;
 export const bufferedBytesMax = 16 * 1_048_576;
 /** Lanes flow again below this share of either, so that they are not switched for every record. */
 export const resumeShare = 0.5;
+/** All shares of lanes together: less than there may be, so that lanes whose share is full never stop the others. */
+export const laneShare = 0.75;
+/** Records that a lane may have in any case, however many lanes there are: fewer at a time are slow to read. */
+export const laneRecordsMin = 32;
 /** What parked records may hold of the buffer; the rest stays for keys that flow. */
 export const parkedShare = 0.5;
 
@@ -74,3 +78,7 @@ export const sliceEvery = 32;
 
 /** Of an exception that goes with a dead letter, in characters: enough for a stack, little enough for a header. */
 export const exceptionCharsMax = 4_096;
+
+/** What the handler of one event may publish in a transaction: it waits in memory until it is committed. */
+export const outputRecordsMax = 10_000;
+export const outputBytesMax = 8 * 1_048_576;

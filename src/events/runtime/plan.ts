@@ -20,4 +20,6 @@ export interface ConsumerPlan {
   readonly handlings: ReadonlyMap<string, ReadonlyMap<string, Handling>>;
   /** Names this process in dead letters. */
   readonly consumer: string;
+  /** Publishes through this become durable with the settlement, or not at all; `undefined`: they go on their own. */
+  readonly transaction?: object | undefined;
 }

@@ -8,7 +8,7 @@ import type { TopicTypes } from "./catalog.ts";
 const typeField = "event_type";
 
 /** As much of a record, or of a dead letter, as its message is read from. */
-type Read = Pick<StoredRecord, "attributes" | "body">;
+type Read = Pick<StoredRecord, "attributes" | "body" | "wrapped">;
 
 /** As much of a contract as reading needs. */
 type Readable = Pick<EventContract, "typeName" | "binary" | "json">;
@@ -19,6 +19,10 @@ type Readable = Pick<EventContract, "typeName" | "binary" | "json">;
  * of constants too.
  */
 export function contractOf(record: Read, types: TopicTypes): EventContract | undefined {
+  const { wrapped } = record;
+  // A frame names the very message that is in it.
+  if (wrapped?.format === "none") return undefined;
+  if (wrapped?.typeName !== undefined) return types.byTypeName(wrapped.typeName);
   const { type, source } = record.attributes;
   if (type !== undefined) {
     const contract = types.byType(type);
@@ -31,15 +35,19 @@ export function contractOf(record: Read, types: TopicTypes): EventContract | und
 
 /** What the record itself says about its type, for messages. */
 export function typeText(record: Read): string {
+  const { wrapped } = record;
+  if (wrapped?.format === "none") return wrapped.problem;
+  if (wrapped?.typeName !== undefined) return `its message is ${wrapped.typeName}`;
   const name = record.attributes.type ?? namedType(record);
   return name === undefined ? "it has no type, neither as an attribute nor in event_type" : `its type is "${name}"`;
 }
 
 function namedType(record: Read): string | undefined {
-  if (isBinary(record.attributes.contentType)) return undefined;
+  const { wrapped } = record;
+  if (wrapped === undefined && isBinary(record.attributes.contentType)) return undefined;
   let value: unknown;
   try {
-    value = JSON.parse(textOf(record.body));
+    value = JSON.parse(textOf(wrapped?.format === "json" ? wrapped.payload : record.body));
   } catch {
     // Not JSON: it names no type. Whoever asked makes an unknown type of it.
     return undefined;
@@ -70,6 +78,9 @@ function mediaType(contentType: string): string {
  * @throws Unreadable
  */
 export function readEvent(record: Read, contract: Readable): object {
+  const { wrapped } = record;
+  if (wrapped?.format === "protobuf") return readBinary(wrapped.payload, contract);
+  if (wrapped?.format === "json") return readJson(wrapped.payload, contract);
   const { contentType } = record.attributes;
   // The common spelling first, without looking at it in detail.
   if (contentType !== "application/json" && contentType !== undefined) {
@@ -82,8 +93,12 @@ export function readEvent(record: Read, contract: Readable): object {
       );
     }
   }
+  return readJson(record.body, contract);
+}
+
+function readJson(body: Uint8Array, contract: Readable): object {
   try {
-    return contract.json.decode(textOf(record.body));
+    return contract.json.decode(textOf(body));
   } catch (cause) {
     throw undecodable(contract, cause);
   }

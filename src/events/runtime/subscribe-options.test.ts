@@ -37,6 +37,7 @@ test("a group and handlers are enough: everything else follows from the broker",
     largestBatch: 1,
     eventsAtOnce: 16,
     from: "beginning",
+    isTransactional: false,
     specific: {},
   });
   assert.deepEqual([onFailure, unknownTypes, handlerTimeoutMs], ["park-key", "dead-letter", 30_000]);
@@ -55,6 +56,17 @@ test("the default attempts take about ten minutes", () => {
 test("on a broker whose consumers compete there is no order, and what fails goes on by itself", () => {
   const { demand, onFailure } = check({}, { order: "none", replay: false });
   assert.deepEqual([demand.order, demand.from, onFailure], ["none", "now", "unordered"]);
+});
+
+test("transactions are for brokers that have them", () => {
+  assert.equal(check({ transactions: true }, { transactions: true }).demand.isTransactional, true);
+  assert.throws(
+    () => check({ transactions: true }, {}, [placed], "rabbitmq"),
+    /transactions is true, and rabbitmq cannot .*outbox/,
+  );
+  const all = onBatch(PlacedSchema, { eventsMax: 10 }, () => {});
+  assert.throws(() => check({ transactions: true }, { transactions: true }, [all]), /has a batch handler/);
+  assert.throws(() => check({ transactions: 1 as never }), /transactions is 1; it must be true or false/);
 });
 
 test("a partition that keeps its order is blocked by a failure", () => {

@@ -25,6 +25,7 @@ const known = [
   "from",
   "handlerTimeoutMs",
   "middleware",
+  "transactions",
   "rabbitmq",
   "kafka",
 ];
@@ -70,6 +71,7 @@ export function checkSubscription(
       largestBatch,
       eventsAtOnce: eventsAtOnce(concurrency, largestBatch),
       from: fromOf(where, options, broker),
+      isTransactional: isTransactional(where, options, handlers, broker),
       specific: specificOf(options, broker.name),
     },
     onFailure: onFailureOf(where, options, order),
@@ -162,6 +164,29 @@ function fromOf(
     );
   }
   return from;
+}
+
+function isTransactional(
+  where: string,
+  { transactions = false }: SubscribeOptions,
+  handlers: readonly EventHandler[],
+  { name, capabilities }: { readonly name: string; readonly capabilities: BrokerCapabilities },
+): boolean {
+  if (typeof transactions !== "boolean") {
+    throw new BrokerError(`${where}: transactions is ${quoted(transactions)}; it must be true or false`);
+  }
+  if (transactions && !capabilities.transactions) {
+    throw new BrokerError(
+      `${where}: transactions is true, and ${name} cannot make publishes and settlements durable together; publish through an outbox in the transaction of a database, or use Kafka`,
+    );
+  }
+  const batch = transactions ? handlers.find(one => one.batch !== undefined) : undefined;
+  if (batch !== undefined) {
+    throw new BrokerError(
+      `${where}: transactions is true, and ${batch.event.type} has a batch handler, whose publishes belong to no single event; use on(Schema, event => …): transactions take many events together anyhow`,
+    );
+  }
+  return transactions;
 }
 
 function onFailureOf(where: string, options: SubscribeOptions, order: Order): OnFailure {

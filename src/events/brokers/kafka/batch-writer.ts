@@ -16,10 +16,14 @@ export interface BatchStamp {
   readonly producerId: bigint;
   readonly producerEpoch: number;
   readonly sequence: number;
+  /** Counts only when the transaction of the producer is committed. @default false */
+  readonly isTransactional?: boolean;
 }
 
 /** Bytes before the records, see `RecordBatch` in kafka.apache.org/documentation/#recordbatch. */
 export const batchHeaderBytes = 61;
+/** Of a batch's attributes. */
+const transactionalBit = 0x10;
 const scratchBytes = 1_048_576;
 
 /**
@@ -85,6 +89,7 @@ export class BatchWriter {
     batch.writeInt32BE(batch.length - 12, 8);
     batch.writeInt32BE(-1, 12);
     batch[16] = 2;
+    if (stamp.isTransactional === true) batch.writeInt16BE(transactionalBit, 21);
     batch.writeInt32BE(this.#count - 1, 23);
     batch.writeBigInt64BE(BigInt(this.#firstMs), 27);
     batch.writeBigInt64BE(BigInt(this.#lastMs), 35);

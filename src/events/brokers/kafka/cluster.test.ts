@@ -79,9 +79,12 @@ describe("the view of the cluster", () => {
     const { fake, clock, cluster } = scene();
     let isReady = false;
     fake.fate = call => (call === "findCoordinator" && !isReady ? code.coordinatorNotAvailable : "done");
-    const found = cluster.coordinatorOf(fake.channel(), "billing", new AbortController().signal);
+    const found = cluster.coordinatorOf(fake.channel(), "group", "billing", new AbortController().signal);
     const giving = new AbortController();
-    const given = assert.rejects(cluster.coordinatorOf(fake.channel(), "billing", giving.signal), /nobody waits/);
+    const given = assert.rejects(
+      cluster.coordinatorOf(fake.channel(), "group", "billing", giving.signal),
+      /nobody waits/,
+    );
     await clock.advance(10_000);
     giving.abort();
     await clock.advance(10);
@@ -95,7 +98,7 @@ describe("the view of the cluster", () => {
     const { fake, clock, cluster } = scene();
     fake.fate = call => (call === "findCoordinator" ? code.groupAuthorizationFailed : "done");
     const refused = assert.rejects(
-      cluster.coordinatorOf(fake.channel(), "billing", new AbortController().signal),
+      cluster.coordinatorOf(fake.channel(), "group", "billing", new AbortController().signal),
       /may not consume as group "billing"; allow READ/,
     );
     await clock.advance(100);

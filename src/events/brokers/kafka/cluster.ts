@@ -1,10 +1,10 @@
 import { outsideContext, type Platform } from "../../../platform/index.ts";
 import { backoffDelayMs } from "../../../resilience/index.ts";
 import { BrokerError } from "../../errors.ts";
-import { code, isStaleCoordinator } from "./error-codes.ts";
+import { code, codeText, isStaleCoordinator } from "./error-codes.ts";
 import { callAgain, metadataAgainMs, metadataAgeMsMax, partitionsMax } from "./limits.ts";
 import { pause } from "./pause.ts";
-import { type Address, CallError, type Channel, type TopicMetadata } from "./wire.ts";
+import { type Address, CallError, type Channel, type CoordinatorOf, type TopicMetadata } from "./wire.ts";
 
 /** A topic as the cluster described it last. */
 export interface Topic {
@@ -169,20 +169,20 @@ export class Cluster {
   }
 
   /**
-   * Who coordinates a group; waits until somebody does.
+   * Who coordinates a group or a transactional producer; waits until somebody does.
    * @throws CallError when it cannot be found out for good, or `signal` is aborted
    */
-  async coordinatorOf(channel: Channel, group: string, signal: AbortSignal): Promise<Address> {
+  async coordinatorOf(channel: Channel, of: CoordinatorOf, name: string, signal: AbortSignal): Promise<Address> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const { error, address } = await this.anyBroker(at => channel.findCoordinator(at, group));
+        const { error, address } = await this.anyBroker(at => channel.findCoordinator(at, of, name));
         if (error === code.none) return address;
-        if (!isStaleCoordinator(error)) throw groupRefused(group, error);
+        if (!isStaleCoordinator(error)) throw of === "group" ? groupRefused(name, error) : producerRefused(name, error);
       } catch (error) {
         if (!(error instanceof CallError) || error.isFinal) throw error;
       }
       await pause(this.#platform.clock, this.pauseMs(attempt), signal);
-      if (signal.aborted) throw new CallError(`group ${group}: nobody waits for its coordinator any more`, false, true);
+      if (signal.aborted) throw new CallError(`${of} ${name}: nobody waits for its coordinator any more`, false, true);
     }
   }
 
@@ -196,6 +196,18 @@ export class Cluster {
   close(): void {
     this.#closed.abort();
   }
+}
+
+export function producerRefused(transactionalId: string, error: number): BrokerError {
+  if (error === code.transactionalIdAuthorizationFailed) {
+    const prefix = transactionalId.replace(/\.[^.]*$/, ".");
+    return new BrokerError(
+      `kafka: the user of the URL may not use the transactional id ${JSON.stringify(transactionalId)}; allow WRITE and DESCRIBE on it (kafka-acls --add --allow-principal … --operation Write --operation Describe --transactional-id ${prefix} --resource-pattern-type prefixed)`,
+    );
+  }
+  return new BrokerError(
+    `kafka: the transactional id ${JSON.stringify(transactionalId)} was refused: ${codeText(error)}`,
+  );
 }
 
 export function groupRefused(group: string, error: number): BrokerError {

@@ -3,9 +3,8 @@ import { BrokerError } from "../../errors.ts";
 import type { LaneCommit, LogLane } from "../../log/index.ts";
 import type { Cluster } from "./cluster.ts";
 import { code, codeText, isNotAuthorized } from "./error-codes.ts";
-import type { Member } from "./group-member.ts";
 import { pause } from "./pause.ts";
-import type { CommitAnswer, OffsetToCommit } from "./wire.ts";
+import { CallError, type CommitAnswer, type OffsetToCommit } from "./wire.ts";
 
 export interface CommitsHost {
   /** Lanes whose settlements are to be committed. */
@@ -15,12 +14,20 @@ export interface CommitsHost {
   failed(error: Error): void;
 }
 
+/** Who carries commits out: the member of the group, or `atomic-commits.ts` with more than offsets. */
+export interface Committer {
+  /** @param lanes that the offsets are of, one for each. @throws CallError when there is no answer */
+  commit(offsets: readonly OffsetToCommit[], lanes: readonly LogLane[]): Promise<readonly CommitAnswer[]>;
+  /** An answer was not "none". */
+  refused(error: number): void;
+}
+
 export interface CommitsOptions {
   readonly group: string;
   readonly everyMs: number;
   readonly clock: Clock;
   readonly cluster: Cluster;
-  readonly member: Pick<Member, "commit" | "refused">;
+  readonly member: Committer;
 }
 
 /**
@@ -96,7 +103,11 @@ export class Commits {
   #commit(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#running !== undefined) return;
+    if (this.#running !== undefined) {
+      // One that takes longer than the interval: what has come meanwhile goes right after it.
+      this.#isWanted = true;
+      return;
+    }
     this.#isWanted = false;
     const commits: LaneCommit[] = [];
     for (const lane of this.#host.lanes()) {
@@ -138,8 +149,10 @@ export class Commits {
     });
     let answers: readonly CommitAnswer[];
     try {
-      answers = await this.#options.member.commit(offsets);
-    } catch {
+      const lanes = commits.map(({ lane }) => lane);
+      answers = await this.#options.member.commit(offsets, lanes);
+    } catch (error) {
+      if (!(error instanceof CallError)) this.#host.failed(error as Error);
       // Who cannot reach the coordinator says so in the cluster's status; these are tried again.
       return [];
     }

@@ -14,6 +14,7 @@ import {
   type KafkaClient,
   type MemberIdentity,
   type OffsetToCommit,
+  type OpenTransaction,
   type Place,
   type TopicIdPartitions,
 } from "./wire.ts";
@@ -65,6 +66,14 @@ export class ConsumerProtocolMember implements Member {
 
   commit(offsets: readonly OffsetToCommit[]): Promise<readonly CommitAnswer[]> {
     return this.#coordinator.commit(this.#identity(), offsets);
+  }
+
+  rejoin(): void {
+    this.#lose();
+  }
+
+  commitInTransaction(transaction: OpenTransaction, offsets: readonly OffsetToCommit[]) {
+    return this.#coordinator.commitInTransaction(transaction, this.#identity(), offsets);
   }
 
   refused(error: number): void {

@@ -171,6 +171,24 @@ describe("consuming from Kafka", () => {
     assert.deepEqual(again, [3, 4, 5, 6, 7, 8, 9]);
   });
 
+  test("what is settled while a commit takes long is committed after it", async () => {
+    const { clock, cluster, connect } = scene();
+    cluster.topic("orders", 1);
+    const driver = connect();
+    const sink = await within(clock, member(driver, settings));
+    await within(clock, driver.publish(numbered(2)));
+    await clock.advance(2_000);
+    const [first, second] = sink.records_;
+    assert.ok(first !== undefined && second !== undefined);
+    cluster.latencyMs = 400;
+    sink.settle(first);
+    await clock.advance(250);
+    // The commit of the first is on its way, and is longer than until the next one is due.
+    sink.settle(second);
+    await clock.advance(5_000);
+    assert.equal(cluster.group("billing").committed_.get("orders/0")?.offset, 2);
+  });
+
   test("heartbeats go on while handlers of a revoked partition run; nobody else has it before they end", async () => {
     const { clock, cluster, connect } = scene();
     cluster.topic("orders", 2);

@@ -15,11 +15,13 @@ import type { EventRecord, StoredRecord } from "../../record.ts";
 import type { ParkingUnavailable } from "../../runtime/observed.ts";
 import { Cluster } from "./cluster.ts";
 import { ConsumerProtocolMember } from "./consumer-member.ts";
+import { type FindContract, Framing } from "./framing.ts";
 import { ClassicMember } from "./group-member.ts";
 import { groupStatuses } from "./groups.ts";
 import { DeadLetters } from "./letters.ts";
 import { bodyBytesMax, commitEveryMs, firstContactMs, requestTimeoutMs } from "./limits.ts";
 import type { ScanParts } from "./log-scan.ts";
+import { parkedByLane } from "./parked-topic.ts";
 import { pause } from "./pause.ts";
 import { Producer } from "./producer.ts";
 import { outgoingEvent } from "./records.ts";
@@ -27,7 +29,15 @@ import { KafkaReplies } from "./replies.ts";
 import { specificOptions } from "./specific-options.ts";
 import { KafkaSubscription, type SubscriptionParts } from "./subscription.ts";
 import { tail } from "./tail.ts";
-import { deadTopic, ensureTopics, parkedTopic, plainTopic, removeTopic, retryTopicOf } from "./topics.ts";
+import {
+  deadTopic,
+  ensureTopics,
+  parkedTopic,
+  parkedTopicOf,
+  plainTopic,
+  removeTopic,
+  retryTopicOf,
+} from "./topics.ts";
 import type { Address, CallError, Channel, KafkaClient } from "./wire.ts";
 
 /** Events over Kafka. */
@@ -38,7 +48,7 @@ export class KafkaDriver implements BrokerDriver {
     delay: "none",
     retryLater: true,
     replay: true,
-    transactions: false,
+    transactions: true,
     requests: true,
     order: "key",
     parking: true,
@@ -52,6 +62,7 @@ export class KafkaDriver implements BrokerDriver {
   readonly #produce: Channel;
   readonly #cluster: Cluster;
   readonly #producer: Producer;
+  readonly #framing: Framing | undefined;
   readonly #parts: SubscriptionParts & ScanParts;
   readonly #subscriptions = new Set<KafkaSubscription>();
   readonly #closed = new AbortController();
@@ -64,6 +75,8 @@ export class KafkaDriver implements BrokerDriver {
     this.#produce = client.channel(requestTimeoutMs);
     this.#cluster = new Cluster(this.#control, brokers, platform);
     this.#producer = new Producer(client, this.#produce, this.#cluster, platform);
+    const { schemaRegistry } = context.options.kafka ?? {};
+    this.#framing = schemaRegistry === undefined ? undefined : new Framing(schemaRegistry, platform, context.observer);
     const scanning = { client, channel: this.#control, cluster: this.#cluster, platform };
     const letters = new DeadLetters(scanning, this.#producer, context.ids);
     this.deadLetters = letters;
@@ -81,8 +94,11 @@ export class KafkaDriver implements BrokerDriver {
     this.#parts = {
       ...scanning,
       producer: this.#producer,
+      framing: this.#framing,
       letters,
       commitEveryMs,
+      ids: context.ids,
+      consumer: context.options.source ?? "/trunkline",
       makeMember: (host, options) =>
         options.protocol === "consumer"
           ? new ConsumerProtocolMember(client, this.#cluster, platform, host, options)
@@ -108,8 +124,21 @@ export class KafkaDriver implements BrokerDriver {
   }
 
   publish(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
+    if (this.#framing !== undefined) return this.#framing.publish(records, framed => this.#send(framed));
+    return this.#send(records);
+  }
+
+  #send(records: readonly EventRecord[]): Promise<readonly (PublishFailure | undefined)[]> {
     const nowMs = Math.floor(this.#platform.clock.wall());
     return this.#producer.send(records.map(record => outgoingEvent(record, nowMs)));
+  }
+
+  async ready(record: EventRecord): Promise<void> {
+    await this.#framing?.prepare(record);
+  }
+
+  knowEvents(find: FindContract): void {
+    this.#framing?.knowEvents(find);
   }
 
   async prepare(topics: readonly string[]): Promise<void> {
@@ -124,7 +153,8 @@ export class KafkaDriver implements BrokerDriver {
     const retryTopic = retryTopicOf(group);
     await this.#ensure([...topics, retryTopic].map(plainTopic));
     await this.#ensure([deadTopic(group)]);
-    const canPark = await this.#canPark(group, demand.order === "key");
+    const canPark = demand.isTransactional !== true && (await this.#canPark(group, demand.order === "key"));
+    if (demand.isTransactional === true) await this.#refuseParked(group);
     const member = { group, topics: [...topics, retryTopic], ...options };
     return outsideContext(async () => {
       const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, canPark, sink, () =>
@@ -154,6 +184,8 @@ export class KafkaDriver implements BrokerDriver {
   status(): { readonly isReady: boolean; readonly detail: string } {
     if (this.#closed.signal.aborted) return { isReady: false, detail: "kafka: closed" };
     const { failure } = this.#cluster;
+    const schemas = this.#framing?.reader.failure;
+    if (failure === undefined && schemas !== undefined) return { isReady: false, detail: `kafka: ${schemas}` };
     if (failure === undefined) return { isReady: true, detail: "kafka: connected" };
     return { isReady: false, detail: `kafka: ${failure.message}` };
   }
@@ -165,6 +197,7 @@ export class KafkaDriver implements BrokerDriver {
     await this.#producer.close();
     await this.replies.close();
     this.#cluster.close();
+    this.#framing?.close();
     await Promise.all([this.#control.close(), this.#produce.close()]);
     const failed = ended.find(result => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
@@ -172,6 +205,16 @@ export class KafkaDriver implements BrokerDriver {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** What comes back from a parking topic cannot be settled in a transaction. */
+  async #refuseParked(group: string): Promise<void> {
+    let events = 0;
+    for (const count of (await parkedByLane(this.#parts, group)).values()) events += count;
+    if (events === 0) return;
+    throw new BrokerError(
+      `kafka: group ${group} has ${events} parked events in ${parkedTopicOf(group)}; let it finish them without transactions first`,
+    );
   }
 
   /**

@@ -1,18 +1,25 @@
 import { crc32 } from "node:zlib";
 import type { VirtualClock } from "../../../platform/virtual/index.ts";
-import { readBatchHeader } from "./batch-reader.ts";
+import { type BatchHeader, readBatchHeader } from "./batch-reader.ts";
 import { code } from "./error-codes.ts";
 import { FakeGroup } from "./fake-group.fixture.ts";
+import { endMarker, FakeTransactions } from "./fake-transactions.fixture.ts";
 import { pause } from "./pause.ts";
 import {
+  type AbortedTransaction,
   type Address,
   CallError,
   type Channel,
   type FetchAnswer,
   type FetchRequest,
   type KafkaClient,
+  type MemberIdentity,
   type OffsetQuestion,
+  type OffsetToCommit,
+  type OpenTransaction,
+  type Place,
   type ProduceBatch,
+  type TransactionSettings,
 } from "./wire.ts";
 
 interface StoredBatch {
@@ -28,10 +35,50 @@ export class FakePartition {
   readonly batches: StoredBatch[] = [];
   readonly producers = new Map<bigint, { next: number; sequence: number; count: number }>();
   readonly watchers = new Set<() => void>();
+  /** First offsets of open transactions, by producer. */
+  readonly #open = new Map<bigint, number>();
+  readonly #aborted: { readonly producerId: bigint; readonly firstOffset: number; readonly lastOffset: number }[] = [];
 
   get next(): number {
     return this.batches.at(-1)?.next ?? this.first;
   }
+
+  /** Up to here everything is decided: what readers of committed records see. */
+  get lastStable(): number {
+    return Math.min(this.next, ...this.#open.values());
+  }
+
+  /** Aborted transactions that reach beyond an offset. */
+  abortedFrom(offset: number): readonly AbortedTransaction[] {
+    return this.#aborted.filter(({ lastOffset }) => lastOffset >= offset);
+  }
+
+  appendInTransaction(bytes: Buffer): number {
+    const { producerId } = readBatchHeader(bytes, 0, crc32) as BatchHeader;
+    const epoch = bytes.readInt16BE(51);
+    const known = this.#epochs.get(producerId) ?? -1;
+    if (epoch < known) return code.invalidProducerEpoch;
+    if (epoch > known) this.producers.delete(producerId);
+    this.#epochs.set(producerId, epoch);
+    const first = this.next;
+    const error = this.append(bytes);
+    if (error === code.none && this.next > first && !this.#open.has(producerId)) this.#open.set(producerId, first);
+    return error;
+  }
+
+  endTransaction(producerId: bigint, producerEpoch: number, commits: boolean): void {
+    this.#epochs.set(producerId, producerEpoch);
+    const firstOffset = this.#open.get(producerId);
+    this.#open.delete(producerId);
+    const first = this.next;
+    if (firstOffset !== undefined && !commits) this.#aborted.push({ producerId, firstOffset, lastOffset: first });
+    const marker = endMarker(producerId, producerEpoch);
+    marker.writeBigInt64BE(BigInt(first), 0);
+    this.batches.push({ first, next: first + 1, bytes: marker });
+    for (const wake of [...this.watchers]) wake();
+  }
+
+  readonly #epochs = new Map<bigint, number>();
 
   append(bytes: Buffer): number {
     const header = readBatchHeader(bytes, 0, crc32);
@@ -53,8 +100,9 @@ export class FakePartition {
   from(offset: number, bytesMax: number): Buffer | undefined {
     const parts: Buffer[] = [];
     let size = 0;
-    for (const { next, bytes } of this.batches) {
+    for (const { first, next, bytes } of this.batches) {
       if (next <= offset) continue;
+      if (first >= this.lastStable) break;
       if (size > 0 && size + bytes.length > bytesMax) break;
       parts.push(bytes);
       size += bytes.length;
@@ -85,13 +133,17 @@ export class FakeCluster implements KafkaClient {
     [2, { host: "b2", port: 9_092 }],
   ]);
   fate: (call: string, at: Address) => Fate = () => "done";
+  /** What a leader says to a batch instead of taking it. */
+  refuses: (batch: ProduceBatch) => number = () => code.none;
   latencyMs = 1;
   /** Calls by name. */
   readonly calls = new Map<string, number>();
   #ids = 0;
+  readonly transactions: FakeTransactions;
 
   constructor(clock: VirtualClock) {
     this.clock = clock;
+    this.transactions = new FakeTransactions(clock, () => this.nextProducerId());
   }
 
   topic(name: string, partitions = 1): readonly FakePartition[] {
@@ -206,12 +258,68 @@ class FakeChannel implements Channel {
     );
   }
 
-  initProducerId(at: Address) {
+  initProducerId(at: Address, transaction?: TransactionSettings) {
+    if (transaction !== undefined) {
+      return this.#call(
+        "initProducerId",
+        at,
+        () => this.#cluster.transactions.init(transaction),
+        error => ({ error, producerId: -1n, producerEpoch: -1 }),
+      );
+    }
     const producerId = this.#cluster.nextProducerId();
     return this.#call("initProducerId", at, () => ({ error: 0, producerId, producerEpoch: 0 }));
   }
 
-  produce(at: Address, batches: readonly ProduceBatch[]) {
+  addPartitionsToTransaction(at: Address, transaction: OpenTransaction, places: readonly Place[]) {
+    const answers = (errorOf: (place: Place) => number) =>
+      places.map(place => ({ topic: place.topic, partition: place.partition, error: errorOf(place) }));
+    return this.#call(
+      "addPartitionsToTransaction",
+      at,
+      () =>
+        answers(place => {
+          const found = this.#cluster.partition(place);
+          if (found === undefined) return code.unknownTopicOrPartition;
+          return this.#cluster.transactions.add(transaction, `${place.topic}/${place.partition}`, found);
+        }),
+      error => answers(() => error),
+    );
+  }
+
+  addOffsetsToTransaction(at: Address, transaction: OpenTransaction, group: string) {
+    return this.#call(
+      "addOffsetsToTransaction",
+      at,
+      () => this.#cluster.transactions.add(transaction, `group ${group}`, this.#cluster.group(group)),
+      error => error,
+    );
+  }
+
+  commitInTransaction(
+    at: Address,
+    transaction: OpenTransaction,
+    member: MemberIdentity,
+    offsets: readonly OffsetToCommit[],
+  ) {
+    return this.#call(
+      "commitInTransaction",
+      at,
+      () => this.#cluster.group(member.group).commitInTransaction(transaction, member, offsets),
+      error => offsets.map(({ topic, partition }) => ({ topic, partition, error })),
+    );
+  }
+
+  endTransaction(at: Address, transaction: OpenTransaction, commits: boolean) {
+    return this.#call(
+      "endTransaction",
+      at,
+      () => this.#cluster.transactions.end(transaction, commits),
+      error => error,
+    );
+  }
+
+  produce(at: Address, batches: readonly ProduceBatch[], _timeoutMs: number, transactionalId?: string) {
     const answer = (one: ProduceBatch, error: number) => ({ ...one, error, message: undefined });
     return this.#call(
       "produce",
@@ -221,7 +329,12 @@ class FakeChannel implements Channel {
           const partition = this.#cluster.partition(one);
           if (partition === undefined) return answer(one, code.unknownTopicOrPartition);
           if (!this.#cluster.leads(at, partition)) return answer(one, code.notLeaderOrFollower);
-          return answer(one, partition.append(one.bytes));
+          const refusal = this.#cluster.refuses(one);
+          if (refusal !== code.none) return answer(one, refusal);
+          if (transactionalId === undefined) return answer(one, partition.append(one.bytes));
+          if (!this.#cluster.transactions.has({ transactionalId }, one))
+            return answer(one, code.invalidTransactionState);
+          return answer(one, partition.appendInTransaction(one.bytes));
         }),
       error => batches.map(one => answer(one, error)),
     );
@@ -235,7 +348,7 @@ class FakeChannel implements Channel {
           topic,
           partition,
           highWatermark: found?.next ?? -1,
-          abortedTransactions: [],
+          abortedTransactions: found?.abortedFrom(offset) ?? [],
           records: undefined,
         };
         if (found === undefined || this.#cluster.topics.get(topic)?.topicId !== topicId)
@@ -269,7 +382,7 @@ class FakeChannel implements Channel {
             : this.#cluster.leads(at, found)
               ? 0
               : code.notLeaderOrFollower;
-        return { topic, partition, error, offset: (which === "earliest" ? found?.first : found?.next) ?? -1 };
+        return { topic, partition, error, offset: (which === "earliest" ? found?.first : found?.lastStable) ?? -1 };
       }),
     );
   }

@@ -9,6 +9,7 @@ import type {
   JoinRequest,
   MemberIdentity,
   OffsetToCommit,
+  OpenTransaction,
   Place,
   SyncAnswer,
   SyncRequest,
@@ -28,6 +29,7 @@ export class FakeGroup {
   readonly #clock: VirtualClock;
   readonly #members = new Map<string, FakeMember>();
   readonly #promised = new Set<string>();
+  readonly #pending = new Map<bigint, readonly OffsetToCommit[]>();
   #state: "empty" | "preparing" | "completing" | "stable" = "empty";
   #leader = "";
   #assignments: ReadonlyMap<string, Assignment> = new Map();
@@ -110,9 +112,31 @@ export class FakeGroup {
     });
   }
 
+  /** Counts when the transaction is committed. */
+  commitInTransaction(
+    { producerId }: OpenTransaction,
+    member: MemberIdentity,
+    offsets: readonly OffsetToCommit[],
+  ): readonly CommitAnswer[] {
+    let error = this.#refusal(member.memberId, member.generation);
+    if (error === code.none && this.#state === "completing") error = code.rebalanceInProgress;
+    if (error === code.none) this.#pending.set(producerId, [...(this.#pending.get(producerId) ?? []), ...offsets]);
+    return offsets.map(({ topic, partition }) => ({ topic, partition, error }));
+  }
+
+  endTransaction(producerId: bigint, _producerEpoch: number, commits: boolean): void {
+    const offsets = this.#pending.get(producerId) ?? [];
+    this.#pending.delete(producerId);
+    if (commits) for (const one of offsets) this.committed_.set(`${one.topic}/${one.partition}`, one);
+  }
+
   fetch(places: readonly Place[] | undefined): CommittedAnswer {
     const offsets = (places ?? [...this.committed_.values()]).map(({ topic, partition }) => {
       const found = this.committed_.get(`${topic}/${partition}`);
+      const isPending = [...this.#pending.values()].some(offsets =>
+        offsets.some(one => one.topic === topic && one.partition === partition),
+      );
+      if (isPending) return { topic, partition, error: code.unstableOffsetCommit, offset: -1, metadata: undefined };
       return { topic, partition, error: 0, offset: found?.offset ?? -1, metadata: found?.metadata };
     });
     return { error: 0, offsets };

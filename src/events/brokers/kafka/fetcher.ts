@@ -12,7 +12,7 @@ import {
   fetchWaitMs,
   requestTimeoutMs,
 } from "./limits.ts";
-import { type FetchTarget, type MakeRecord, PartitionReader } from "./partition-reader.ts";
+import { type FetchTarget, type FrameGate, type MakeRecord, PartitionReader } from "./partition-reader.ts";
 import type { Address, Channel, FetchAnswer, KafkaClient, OffsetAnswer } from "./wire.ts";
 
 /** While partitions wait for room, others are asked for only so long: they must not keep the connection. */
@@ -67,8 +67,8 @@ export class Fetcher {
     return bytes;
   }
 
-  add(target: FetchTarget, make: MakeRecord): void {
-    const reader = new PartitionReader(target, this.#client, make);
+  add(target: FetchTarget, make: MakeRecord, frames?: FrameGate): void {
+    const reader = new PartitionReader(target, this.#client, make, frames);
     reader.topicId = this.#cluster.topic(target.topic)?.topicId;
     this.#readers.set(keyOf(target), reader);
     this.wake();
@@ -118,7 +118,7 @@ export class Fetcher {
       const reader = readers[(first + index) % readers.length] as PartitionReader;
       if (this.#readers.get(keyOf(reader.target)) !== reader) continue;
       if (left > 0) left -= this.#deliver(reader, left);
-      if (reader.hasRecords && reader.target.room > 0) hasMore = true;
+      if (reader.hasRecords && reader.target.room > 0 && !reader.waitsForSchema) hasMore = true;
     }
     if (hasMore) this.wake();
     this.#fetch();

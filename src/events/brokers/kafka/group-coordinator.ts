@@ -9,6 +9,7 @@ import type {
   KafkaClient,
   MemberIdentity,
   OffsetToCommit,
+  OpenTransaction,
   Place,
 } from "./wire.ts";
 
@@ -33,7 +34,7 @@ export class GroupCoordinator {
   /** @throws CallError, BrokerError */
   find(): Promise<Address> {
     if (this.#found === undefined) {
-      const found = this.#cluster.coordinatorOf(this.channel, this.#group, this.signal);
+      const found = this.#cluster.coordinatorOf(this.channel, "group", this.#group, this.signal);
       this.#found = found;
       found.catch(() => {
         if (this.#found === found) this.#found = undefined;
@@ -53,6 +54,14 @@ export class GroupCoordinator {
 
   async commit(member: MemberIdentity, offsets: readonly OffsetToCommit[]): Promise<readonly CommitAnswer[]> {
     return this.#ask(at => this.channel.commit(at, member, offsets));
+  }
+
+  commitInTransaction(
+    transaction: OpenTransaction,
+    member: MemberIdentity,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<readonly CommitAnswer[]> {
+    return this.#ask(at => this.channel.commitInTransaction(at, transaction, member, offsets));
   }
 
   async committed(places: readonly Place[] | undefined): Promise<CommittedAnswer> {

@@ -17,6 +17,7 @@ import {
   type KafkaClient,
   type MemberIdentity,
   type OffsetToCommit,
+  type OpenTransaction,
   type Place,
 } from "./wire.ts";
 
@@ -36,9 +37,16 @@ export interface Member {
   start(): void;
   /** A commit as the member that it is now. @throws CallError */
   commit(offsets: readonly OffsetToCommit[]): Promise<readonly CommitAnswer[]>;
+  /** The same, as a part of a transaction. @throws CallError */
+  commitInTransaction(
+    transaction: OpenTransaction,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<readonly CommitAnswer[]>;
   /** Commits were refused: what it says of the membership. */
   refused(error: number): void;
   committed(places: readonly Place[] | undefined): Promise<CommittedAnswer>;
+  /** Gives up what it has without a commit, and joins again. */
+  rejoin(): void;
   /** Waits no longer for a coordinator that cannot be found. */
   abandon(): void;
   /** Leaves the group, if somebody listens. */
@@ -88,6 +96,14 @@ export class ClassicMember implements Member {
 
   commit(offsets: readonly OffsetToCommit[]): Promise<readonly CommitAnswer[]> {
     return this.#coordinator.commit(this.#identity(), offsets);
+  }
+
+  rejoin(): void {
+    this.refused(code.illegalGeneration);
+  }
+
+  commitInTransaction(transaction: OpenTransaction, offsets: readonly OffsetToCommit[]) {
+    return this.#coordinator.commitInTransaction(transaction, this.#identity(), offsets);
   }
 
   refused(error: number): void {

@@ -44,8 +44,13 @@ export class DeadLetters implements DeadLetterStore {
   }
 
   async bury(group: string, record: StoredRecord, details: DeathDetails): Promise<void> {
+    await this.#write(this.outgoing(group, record, details));
+  }
+
+  /** What `bury` publishes. */
+  outgoing(group: string, record: StoredRecord, details: DeathDetails): OutgoingRecord {
     const letter = letterOf(this.#ids.next(), group, record, details, this.#nowMs());
-    await this.#write(this.#outgoing(letter, record.fallbackId));
+    return this.#outgoing(letter, record.fallbackId);
   }
 
   async *list(filter: DeadLetterFilter): AsyncGenerator<DeadLetter, void, undefined> {
@@ -201,7 +206,15 @@ class LetterReader {
   }
 }
 
-const reasons: readonly string[] = ["attempts", "discarded", "undecodable", "invalid", "unknown_type", "expired"];
+const reasons: readonly string[] = [
+  "attempts",
+  "discarded",
+  "undecodable",
+  "invalid",
+  "unknown_type",
+  "expired",
+  "refused",
+];
 
 /** Somebody else may have written to the topic: what is no letter is passed over. */
 function letterFrom(group: string, { key: letterId, attributes, body, story }: StoryRecord): DeadLetter | undefined {

@@ -14,6 +14,7 @@ import {
   type ConsumerHeartbeat,
   type ConsumerHeartbeatAnswer,
   type CoordinatorAnswer,
+  type CoordinatorOf,
   type FetchAnswer,
   type FetchRequest,
   type JoinAnswer,
@@ -23,6 +24,7 @@ import {
   type OffsetAnswer,
   type OffsetQuestion,
   type OffsetToCommit,
+  type OpenTransaction,
   type Place,
   type ProduceAnswer,
   type ProduceBatch,
@@ -30,6 +32,7 @@ import {
   type SyncAnswer,
   type SyncRequest,
   type TopicAnswer,
+  type TransactionSettings,
 } from "./wire.ts";
 
 /** What the channels of a client share. */
@@ -53,7 +56,7 @@ export class LibraryChannel implements Channel {
   readonly #pools = new Map<string, ConnectionPool>();
   #isClosed = false;
   readonly #shared: Shared;
-  readonly #produce: Api<[readonly ProduceBatch[], number], readonly ProduceAnswer[]>;
+  readonly #produce: Api<[readonly ProduceBatch[], number, string | undefined], readonly ProduceAnswer[]>;
   readonly #fetches: ReadonlyMap<number, Api<[FetchRequest], readonly FetchAnswer[]>>;
 
   constructor(library: Library, makePool: (host: string) => ConnectionPool, shared: Shared) {
@@ -90,8 +93,9 @@ export class LibraryChannel implements Channel {
     };
   }
 
-  async findCoordinator(at: Address, group: string): Promise<CoordinatorAnswer> {
-    const answer = await this.#call(at, "FindCoordinator", this.#library.findCoordinatorV4.api, 0, [group]);
+  async findCoordinator(at: Address, of: CoordinatorOf, name: string): Promise<CoordinatorAnswer> {
+    const kind = of === "group" ? 0 : 1;
+    const answer = await this.#call(at, "FindCoordinator", this.#library.findCoordinatorV4.api, kind, [name]);
     const found = answer.coordinators[0];
     if (found === undefined) throw new CallError("FindCoordinator: an empty answer", true, false);
     return { error: found.errorCode, address: { host: found.host, port: found.port } };
@@ -123,13 +127,65 @@ export class LibraryChannel implements Channel {
     }));
   }
 
-  async initProducerId(at: Address): Promise<ProducerIdAnswer> {
-    const answer = await this.#call(at, "InitProducerId", this.#library.initProducerIdV4.api, null, 60_000, -1n, -1);
+  async initProducerId(at: Address, transaction?: TransactionSettings): Promise<ProducerIdAnswer> {
+    const { api } = this.#library.initProducerIdV4;
+    const { transactionalId, timeoutMs } = transaction ?? { transactionalId: null, timeoutMs: 60_000 };
+    const answer = await this.#call(at, "InitProducerId", api, transactionalId, timeoutMs, -1n, -1);
     return { error: answer.errorCode, producerId: answer.producerId, producerEpoch: answer.producerEpoch };
   }
 
-  produce(at: Address, batches: readonly ProduceBatch[], timeoutMs: number): Promise<readonly ProduceAnswer[]> {
-    return this.#call(at, "Produce", this.#produce, batches, timeoutMs);
+  produce(
+    at: Address,
+    batches: readonly ProduceBatch[],
+    timeoutMs: number,
+    transactionalId?: string,
+  ): Promise<readonly ProduceAnswer[]> {
+    return this.#call(at, "Produce", this.#produce, batches, timeoutMs, transactionalId);
+  }
+
+  async addPartitionsToTransaction(
+    at: Address,
+    transaction: OpenTransaction,
+    places: readonly Place[],
+  ): Promise<readonly CommitAnswer[]> {
+    const topics = byTopic(places, ({ partition }) => partition);
+    const { api } = this.#library.addPartitionsToTxnV3;
+    const answer = await this.#call(at, "AddPartitionsToTxn", api, [{ ...transaction, verifyOnly: false, topics }]);
+    return answer.resultsByTransaction.flatMap(({ topicResults }) =>
+      topicResults.flatMap(({ name, resultsByPartition }) =>
+        resultsByPartition.map(({ partitionIndex, partitionErrorCode }) => ({
+          topic: name,
+          partition: partitionIndex,
+          error: partitionErrorCode,
+        })),
+      ),
+    );
+  }
+
+  async addOffsetsToTransaction(at: Address, transaction: OpenTransaction, group: string): Promise<number> {
+    const { transactionalId, producerId, producerEpoch } = transaction;
+    const { api } = this.#library.addOffsetsToTxnV3;
+    return (await this.#call(at, "AddOffsetsToTxn", api, transactionalId, producerId, producerEpoch, group)).errorCode;
+  }
+
+  async commitInTransaction(
+    at: Address,
+    { transactionalId, producerId, producerEpoch }: OpenTransaction,
+    { group, generation, memberId, instanceId }: MemberIdentity,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<readonly CommitAnswer[]> {
+    const { api } = this.#library.txnOffsetCommitV3;
+    const producer = [producerId, producerEpoch] as const;
+    const member = [generation, memberId, instanceId ?? null] as const;
+    const topics = offsetTopics(offsets);
+    const answer = await this.#call(at, "TxnOffsetCommit", api, transactionalId, group, ...producer, ...member, topics);
+    return committedPlaces(answer.topics);
+  }
+
+  async endTransaction(at: Address, transaction: OpenTransaction, commits: boolean): Promise<number> {
+    const { transactionalId, producerId, producerEpoch } = transaction;
+    const { api } = this.#library.endTxnV3;
+    return (await this.#call(at, "EndTxn", api, transactionalId, producerId, producerEpoch, commits)).errorCode;
   }
 
   async fetch(at: Address, request: FetchRequest): Promise<readonly FetchAnswer[]> {
@@ -220,20 +276,13 @@ export class LibraryChannel implements Channel {
     { group, generation, memberId, instanceId }: MemberIdentity,
     offsets: readonly OffsetToCommit[],
   ): Promise<readonly CommitAnswer[]> {
-    const topics = byTopic(offsets, ({ partition, offset, metadata }) => ({
-      partitionIndex: partition,
-      committedOffset: BigInt(offset),
-      committedLeaderEpoch: -1,
-      committedMetadata: metadata,
-    }));
+    const topics = offsetTopics(offsets);
     const supported = await this.#versions(at, await this.#connection(at));
     // Version 9 knows member epochs (KIP-848); it is the same otherwise.
     const isNew = (supported.get("OffsetCommit")?.maxVersion ?? 0) >= 9;
     const { api } = isNew ? this.#library.offsetCommitV9 : this.#library.offsetCommitV8;
     const answer = await this.#call(at, "OffsetCommit", api, group, generation, memberId, instanceId ?? null, topics);
-    return answer.topics.flatMap(({ name, partitions }) =>
-      partitions.map(({ partitionIndex, errorCode }) => ({ topic: name, partition: partitionIndex, error: errorCode })),
-    );
+    return committedPlaces(answer.topics);
   }
 
   async committed(at: Address, group: string, places: readonly Place[] | undefined): Promise<CommittedAnswer> {
@@ -394,6 +443,26 @@ export class LibraryChannel implements Channel {
     const { text, isFinal } = explain(at, error, this.#shared.uses);
     return new CallError(text, wasSent, isFinal, { cause: error });
   }
+}
+
+function offsetTopics(offsets: readonly OffsetToCommit[]) {
+  return byTopic(offsets, ({ partition, offset, metadata }) => ({
+    partitionIndex: partition,
+    committedOffset: BigInt(offset),
+    committedLeaderEpoch: -1,
+    committedMetadata: metadata,
+  }));
+}
+
+interface CommittedTopic {
+  readonly name: string;
+  readonly partitions: readonly { readonly partitionIndex: number; readonly errorCode: number }[];
+}
+
+function committedPlaces(topics: readonly CommittedTopic[]): readonly CommitAnswer[] {
+  return topics.flatMap(({ name, partitions }) =>
+    partitions.map(({ partitionIndex, errorCode }) => ({ topic: name, partition: partitionIndex, error: errorCode })),
+  );
 }
 
 /** Of another member, written by whatever program it is: what cannot be read subscribes to nothing. */

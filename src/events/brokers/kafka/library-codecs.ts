@@ -15,10 +15,12 @@ export interface Api<A extends readonly unknown[], R> {
 }
 
 /** Batches that are encoded already: the library's codec would encode records itself, at three times the cost. */
-export function produceApi(library: Library): Api<[readonly ProduceBatch[], number], readonly ProduceAnswer[]> {
-  const create = (batches: readonly ProduceBatch[], timeoutMs: number) =>
+export function produceApi(
+  library: Library,
+): Api<[readonly ProduceBatch[], number, string | undefined], readonly ProduceAnswer[]> {
+  const create = (batches: readonly ProduceBatch[], timeoutMs: number, transactionalId: string | undefined) =>
     library.Writer.create()
-      .appendString(null)
+      .appendString(transactionalId)
       .appendInt16(-1)
       .appendInt32(timeoutMs)
       .appendArray(

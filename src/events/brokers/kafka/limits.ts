@@ -107,3 +107,16 @@ export const parkedAgainMs = 1_000;
 /** The parking topic is compacted in pieces of this age or size, because a lane that comes reads all of it. */
 export const parkedSegmentMs = 3_600_000;
 export const parkedSegmentBytes = 64 * 1_048_576;
+
+/** The coordinator aborts a transaction that takes longer: a member that crashes in one holds others up for so long. */
+export const transactionTimeoutMs = 15_000;
+/** We give it up before. */
+export const transactionBudgetMs = 10_000;
+/** Ending what was given up may take so long; after that the coordinator does it by itself. */
+export const abortBudgetMs = 3_000;
+/** The former transaction of a producer is being completed: Kafka's own client waits as long before it asks again. */
+export const concurrentTransactionMs = 20;
+/** Events of a partition between the oldest unsettled one and the newest, whose outputs wait for it. */
+export const transactionalWindowMax = 4_096;
+/** Outputs of a partition that wait. */
+export const laneOutputBytesMax = 16 * 1_048_576;

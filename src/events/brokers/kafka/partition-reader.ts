@@ -23,6 +23,11 @@ export interface FetchTarget {
 
 export type MakeRecord = (cursor: RecordCursor, header: BatchHeader, topic: string, partition: number) => LogRecord;
 
+/** Knows whether what a body is framed with has been looked up. */
+export interface FrameGate {
+  isReady(bytes: Buffer, start: number, end: number): boolean;
+}
+
 interface Chunk {
   readonly bytes: Buffer;
   readonly filter: AbortedFilter;
@@ -37,6 +42,7 @@ export class PartitionReader {
   readonly target: FetchTarget;
   readonly #client: Pick<KafkaClient, "crc32c" | "decompress">;
   readonly #make: MakeRecord;
+  readonly #frames: FrameGate | undefined;
   readonly #chunks: Chunk[] = [];
   #bytes = 0;
   #header: BatchHeader | undefined;
@@ -49,10 +55,18 @@ export class PartitionReader {
   failures = 0;
   /** Answers in a row that could not be read. */
   damages = 0;
+  /** The next record cannot be read before its schema is known. */
+  waitsForSchema = false;
   /** Of the topic that the offsets are of. */
   topicId: string | undefined;
 
-  constructor(target: FetchTarget, client: Pick<KafkaClient, "crc32c" | "decompress">, make: MakeRecord) {
+  constructor(
+    target: FetchTarget,
+    client: Pick<KafkaClient, "crc32c" | "decompress">,
+    make: MakeRecord,
+    frames?: FrameGate,
+  ) {
+    this.#frames = frames;
     this.target = target;
     this.#client = client;
     this.#make = make;
@@ -90,6 +104,7 @@ export class PartitionReader {
     this.#header = undefined;
     this.#cursor = undefined;
     this.#isAtRecord = false;
+    this.waitsForSchema = false;
     this.#fetchOffset = this.target.position;
   }
 
@@ -105,6 +120,7 @@ export class PartitionReader {
     let nextOffset: number | undefined;
     let damage: unknown;
     const { position, limit } = target;
+    this.waitsForSchema = false;
     try {
       while (records.length < max) {
         if (!this.#isAtRecord) {
@@ -118,7 +134,9 @@ export class PartitionReader {
         const header = this.#header as BatchHeader;
         const cursor = this.#cursor as RecordCursor;
         const offset = header.baseOffset + cursor.offsetDelta;
-        if (offset >= limit) {
+        const isReady = this.#frames?.isReady(cursor.bytes, cursor.valueStart, cursor.valueEnd) ?? true;
+        if (!isReady) this.waitsForSchema = true;
+        if (!isReady || offset >= limit) {
           this.#isAtRecord = true;
           break;
         }

@@ -1,24 +1,29 @@
 import { type Clock, outsideContext, type Platform } from "../../../platform/index.ts";
 import type { DeathDetails, DriverSubscription, RecordSink, SubscriptionDemand } from "../../driver.ts";
 import { BrokerError } from "../../errors.ts";
+import type { EventIds } from "../../event-id.ts";
 import { type LaneCommit, type LaneHost, LogLane, type LogRecord } from "../../log/index.ts";
-import type { AttemptHistory } from "../../record.ts";
+import type { AttemptHistory, EventRecord } from "../../record.ts";
+import { AtomicCommits } from "./atomic-commits.ts";
 import type { Cluster } from "./cluster.ts";
 import { Commits, type CommitsHost } from "./commits.ts";
 import { DueGate } from "./due-gate.ts";
 import { Fetcher, type FetcherHost } from "./fetcher.ts";
+import type { Framing } from "./framing.ts";
 import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
 import type { DeadLetters } from "./letters.ts";
 import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
 import type { ParkedRow } from "./parked-records.ts";
 import { ParkedTopic } from "./parked-topic.ts";
 import { KafkaParking } from "./parking.ts";
-import type { FetchTarget } from "./partition-reader.ts";
+import type { FetchTarget, MakeRecord } from "./partition-reader.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
 import { outgoingRetry, recordAt, retriedAt } from "./records.ts";
 import { type StartingPoint, startingPoints } from "./starting-points.ts";
 import { parkedTopicOf, retryTopicOf } from "./topics.ts";
+import { type SourceOutputs, TransactionalLane } from "./transactional-lane.ts";
+import { TransactionalProducer } from "./transactional-producer.ts";
 import type { Channel, KafkaClient, Place } from "./wire.ts";
 
 export interface SubscriptionParts {
@@ -27,8 +32,13 @@ export interface SubscriptionParts {
   readonly cluster: Cluster;
   readonly platform: Platform;
   readonly producer: Producer;
+  /** Where bodies are in frames. */
+  readonly framing: Framing | undefined;
   readonly letters: DeadLetters;
   readonly commitEveryMs: number;
+  readonly ids: EventIds;
+  /** Names this process in dead letters. */
+  readonly consumer: string;
   makeMember(host: GroupHost, options: MemberOptions): Member;
 }
 
@@ -54,7 +64,10 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   readonly #fetcher: Fetcher;
   readonly #member: Member;
   readonly #commits: Commits;
+  /** Of a transactional subscription. */
+  readonly #producer: TransactionalProducer<SourceOutputs> | undefined;
   readonly #whenOver: () => void;
+  readonly #forgetSchemas: (() => void) | undefined;
   readonly #held = new Map<string, Held>();
   readonly #closed = new AbortController();
   /** Places that are to be opened, by the number of their assignment: a later revocation takes them out. */
@@ -83,15 +96,47 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     this.#gate = new DueGate(sink, this.#clock);
     this.#gate.onFreed = () => this.#fetcher.wake();
     this.#fetcher = new Fetcher(parts.client, parts.cluster, parts.platform, this);
+    this.#forgetSchemas = parts.framing?.reader.whenLearnt(() => this.#fetcher.wake());
     this.#member = parts.makeMember(this, options);
     const { group } = demand;
     const { cluster, commitEveryMs: everyMs } = parts;
-    this.#commits = new Commits(this, { group, everyMs, clock: this.#clock, cluster, member: this.#member });
+    this.#producer = demand.isTransactional === true ? this.#transactionalProducer(options) : undefined;
+    const member = this.#producer === undefined ? this.#member : this.#atomicCommits(this.#producer);
+    this.#commits = new Commits(this, { group, everyMs, clock: this.#clock, cluster, member });
+  }
+
+  /** Its id is of the group, so that rights can be given by prefix, and a static member's own: its next start ends what it left open. */
+  #transactionalProducer({ group, instanceId }: MemberOptions): TransactionalProducer<SourceOutputs> {
+    const { client, channel, cluster, platform, ids } = this.#parts;
+    const name = `${group}.${instanceId ?? ids.next()}`;
+    return new TransactionalProducer(client, channel, cluster, platform, name);
+  }
+
+  #atomicCommits(producer: TransactionalProducer<SourceOutputs>): AtomicCommits {
+    const { platform, letters, consumer } = this.#parts;
+    const { group } = this.#demand;
+    const letterOf = (record: LogRecord, exception: string) => {
+      const { attempts, firstFailedAtMs } = record.history;
+      const { type: contract } = record.attributes;
+      const details = {
+        reason: "refused" as const,
+        exception,
+        attempts: attempts + 1,
+        firstFailedAtMs,
+        consumer,
+        contract,
+      };
+      return letters.outgoing(group, record, details);
+    };
+    const failed = (error: Error) => this.failed(error);
+    const freed = () => this.wants();
+    return new AtomicCommits({ group, platform, member: this.#member, producer, letterOf, failed, freed });
   }
 
   /** Resolves when the group has its first partitions and their places are committed. */
-  start(): Promise<void> {
-    return new Promise((resolve, reject) => {
+  async start(): Promise<void> {
+    await this.#producer?.prepare();
+    await new Promise<void>((resolve, reject) => {
       const timer = outsideContext(() =>
         this.#clock.after(startTimeoutMs, () => this.failed(this.#neverStarted()), true),
       );
@@ -115,18 +160,27 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   async retryLater(record: LogRecord, delayMs: number, history: AttemptHistory): Promise<void> {
     const nowMs = Math.floor(this.#clock.wall());
     const retry = outgoingRetry(record, this.#retryTopic, nowMs + delayMs, history, nowMs);
+    if (record.lane instanceof TransactionalLane) {
+      record.lane.move(record, retry, false);
+      return;
+    }
     const [failure] = await this.#parts.producer.send([retry]);
     if (failure !== undefined) throw failure.error;
   }
 
-  deadLetter(record: LogRecord, details: DeathDetails): Promise<void> {
-    return this.#parts.letters.bury(this.#demand.group, record, details);
+  async deadLetter(record: LogRecord, details: DeathDetails): Promise<void> {
+    const { group } = this.#demand;
+    const { letters } = this.#parts;
+    if (record.lane instanceof TransactionalLane) {
+      record.lane.move(record, letters.outgoing(group, record, details), true);
+    } else await letters.bury(group, record, details);
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     for (const { lane } of this.#held.values()) lane.drain();
     this.#gate.close();
+    this.#forgetSchemas?.();
     await this.#fetcher.close();
   }
 
@@ -142,6 +196,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const last = this.#closeLanes([...this.#held.values()]);
     const isCommitted = await this.#commits.last(last, untilMs, this.#lost.signal);
     this.#closed.abort();
+    this.#producer?.close();
     await this.#member.close();
     tooLong.cancel();
     this.#started?.reject(new BrokerError(`kafka: the subscription of ${this.#demand.group} was closed`));
@@ -268,7 +323,9 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const sink = isRetry ? this.#gate : this.#sink;
     const epoch = ++this.#epoch;
     const committed = { offset, metadata };
-    const lane = new LogLane({ topic, partition, epoch, committed, clock: this.#clock, sink, host: this });
+    const options = { topic, partition, epoch, committed, clock: this.#clock, sink, host: this };
+    const framed = (record: EventRecord) => this.#parts.framing?.framed(record) ?? record;
+    const lane = this.#producer === undefined ? new LogLane(options) : new TransactionalLane(options, framed);
     const target = isRetry ? this.#gate.target(lane) : lane;
     const topicId = this.#parts.cluster.topic(topic)?.topicId;
     let parking: KafkaParking | undefined;
@@ -279,9 +336,15 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     this.#held.set(lane.name, { lane, target, parking });
     sink.opened(lane);
     if (this.#isStopped) lane.drain();
-    else this.#fetcher.add(target, isRetry ? retriedAt : recordAt);
+    else this.#fetch(target, isRetry ? retriedAt : recordAt);
     // Makes durable that somebody is at work, before anything begins.
     this.commitSoon();
+  }
+
+  #fetch(target: FetchTarget, make: MakeRecord): void {
+    const { framing } = this.#parts;
+    if (framing === undefined) this.#fetcher.add(target, make);
+    else this.#fetcher.add(target, framing.unframing(make), framing.reader);
   }
 
   #sinkOf(lane: LogLane): RecordSink {

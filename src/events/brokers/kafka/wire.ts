@@ -37,11 +37,32 @@ export interface KafkaClient {
 
 export interface Channel {
   metadata(at: Address, topics: readonly string[] | undefined): Promise<ClusterAnswer>;
-  findCoordinator(at: Address, group: string): Promise<CoordinatorAnswer>;
+  findCoordinator(at: Address, of: CoordinatorOf, name: string): Promise<CoordinatorAnswer>;
   createTopics(at: Address, topics: readonly NewTopic[]): Promise<readonly TopicAnswer[]>;
   deleteTopics(at: Address, topics: readonly string[]): Promise<readonly TopicAnswer[]>;
-  initProducerId(at: Address): Promise<ProducerIdAnswer>;
-  produce(at: Address, batches: readonly ProduceBatch[], timeoutMs: number): Promise<readonly ProduceAnswer[]>;
+  /** @param transaction for a transactional producer: ends what was open under its id, and fences whoever had it */
+  initProducerId(at: Address, transaction?: TransactionSettings): Promise<ProducerIdAnswer>;
+  /** @param transactionalId of the transaction that the batches belong to */
+  produce(
+    at: Address,
+    batches: readonly ProduceBatch[],
+    timeoutMs: number,
+    transactionalId?: string,
+  ): Promise<readonly ProduceAnswer[]>;
+  // Transactions (KIP-98, KIP-447); the first, second and last at the coordinator of the transaction, the third at the group's.
+  addPartitionsToTransaction(
+    at: Address,
+    transaction: OpenTransaction,
+    places: readonly Place[],
+  ): Promise<readonly CommitAnswer[]>;
+  addOffsetsToTransaction(at: Address, transaction: OpenTransaction, group: string): Promise<number>;
+  commitInTransaction(
+    at: Address,
+    transaction: OpenTransaction,
+    member: MemberIdentity,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<readonly CommitAnswer[]>;
+  endTransaction(at: Address, transaction: OpenTransaction, commits: boolean): Promise<number>;
   fetch(at: Address, request: FetchRequest): Promise<readonly FetchAnswer[]>;
   listOffsets(at: Address, places: readonly OffsetQuestion[]): Promise<readonly OffsetAnswer[]>;
   joinGroup(at: Address, request: JoinRequest): Promise<JoinAnswer>;
@@ -87,6 +108,20 @@ export interface PartitionMetadata {
 export interface CoordinatorAnswer {
   readonly error: number;
   readonly address: Address;
+}
+
+export type CoordinatorOf = "group" | "transaction";
+
+export interface TransactionSettings {
+  readonly transactionalId: string;
+  /** The coordinator aborts what takes longer. */
+  readonly timeoutMs: number;
+}
+
+export interface OpenTransaction {
+  readonly transactionalId: string;
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
 }
 
 export interface NewTopic {

@@ -274,6 +274,7 @@ const reasons: ReadonlySet<string> = new Set<DeadLetterReason>([
   "invalid",
   "unknown_type",
   "expired",
+  "refused",
 ]);
 
 /** What the broker gives up itself has been returned too often. */

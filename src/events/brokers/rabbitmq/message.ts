@@ -23,16 +23,14 @@ export function messageOf(record: EventRecord, isMandatory: boolean): AmqpMessag
   for (let index = 0; index < list.length; index += 2) {
     const name = list[index] as string;
     const value = list[index + 1] as string;
-    // One place for each, so that what passes a message on need not know both.
-    const isProperty = name === contentTypeName || (requestNames.includes(name) && !isLong(value));
-    if (!isProperty) headers[name] = value;
+    if (name !== contentTypeName) headers[name] = value;
   }
   const properties: { -readonly [K in keyof AmqpProperties]: AmqpProperties[K] } = {
     headers,
     contentType: record.contentType,
     timestamp: Math.floor(record.timeMs / 1_000),
   };
-  // These properties are short strings; the whole texts are among the headers.
+  // These properties are short strings; a longer text is among the headers.
   if (!isLong(record.id)) properties.messageId = record.id;
   const { correlationId, replyTo } = record;
   if (correlationId !== undefined && !isLong(correlationId)) properties.correlationId = correlationId;
@@ -95,7 +93,7 @@ export class RabbitmqRecord implements StoredRecord {
     const headers = properties.headers ?? {};
     const isDirect = exchange === "" && delivery.routingKey === names?.queue && !(ownHeader.topic in headers);
     const routingKey = isDirect ? (textOf(properties.type) ?? direct?.type ?? "") : delivery.routingKey;
-    addTexts(headers);
+    addTexts(headers, properties);
     const { attributes, subject, history } = reader.take(saidByProperties(properties, routingKey));
     const attempts = attemptsBefore(delivery, headers);
     this.delivery = delivery;
@@ -154,10 +152,13 @@ function wholeNumber(value: unknown): number | undefined {
 }
 
 /** Headers that are text, or can be written as such; tables and lists are left out. */
-function addTexts(headers: AmqpTable): void {
+function addTexts(headers: AmqpTable, properties: AmqpProperties): void {
   for (const name of Object.keys(headers)) {
     const value = headers[name];
     if (isOfTheTrip(name)) continue;
+    // Whoever passes a request on under an address of its own changes the property, and may not know the header.
+    if (name === requestNames.replyTo && textOf(properties.replyTo) !== undefined) continue;
+    if (name === requestNames.correlationId && textOf(properties.correlationId) !== undefined) continue;
     if (typeof value === "string") reader.add(name, value);
     else if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint")
       reader.add(name, `${value}`);

@@ -336,4 +336,30 @@ export const requestCases: readonly BrokerCase[] = [
       assert.equal((await ask(scene, client, 50)).total, 100);
     },
   },
+  {
+    name: "requests that are in work when the broker is restarted get their replies all the same",
+    lacks: (capabilities, harness) =>
+      lacksReplies(capabilities, harness) ?? (harness.restart === undefined ? "its test cannot restart it" : undefined),
+    async run(scene) {
+      const gate = scene.gate();
+      const journal = scene.journal<number>();
+      await serve(scene, await scene.connect(), async ({ number }) => {
+        journal.push(number);
+        await gate.opened;
+      });
+      const client = await scene.connect();
+      // A restart may take a good part of what a step may.
+      const asked = Array.from({ length: 10 }, (_, number) => ask(scene, client, number, { timeoutMs: 120_000 }));
+      const replied = Promise.all(asked);
+      replied.catch(() => {});
+      await journal.until(all => new Set(all).size === 10, "every request in work");
+      await scene.harness.restart?.();
+      gate.open();
+      const replies = await scene.within(replied, "all replies");
+      assert.deepEqual(
+        replies.map(({ total }) => total),
+        asked.map((_, number) => number * 2),
+      );
+    },
+  },
 ];
