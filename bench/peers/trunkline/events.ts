@@ -199,7 +199,9 @@ async function backlog(task: EventsTask): Promise<EventsSample> {
   const { PlacedSchema } = contractOf(task);
   if (process.argv[3] === "write") {
     await using broker = await connect(file(task));
-    for (let first = 0; first < task.events; first += 50_000) await broker.publishAll(PlacedSchema, eventsOf(50_000));
+    for (let first = 0; first < task.events; first += 50_000) {
+      await broker.publishAll(PlacedSchema, eventsOf(Math.min(50_000, task.events - first)));
+    }
     return {};
   }
   const args = [...process.execArgv, process.argv[1] ?? "", process.argv[2] ?? "", "write"];

@@ -3,8 +3,9 @@ import type { LogLane, LogRecord } from "../../log/index.ts";
 import type { OutgoingRecord } from "./batch-writer.ts";
 import { code } from "./error-codes.ts";
 import type { Member } from "./group-member.ts";
+import type { TransactionOutput } from "./transaction-outcome.ts";
 import { type SourceOutputs, TransactionalLane } from "./transactional-lane.ts";
-import { nothingTaken, type TransactionalProducer, type TransactionOutput } from "./transactional-producer.ts";
+import { nothingTaken, type TransactionalProducer } from "./transactional-producer.ts";
 import { CallError, type CommitAnswer, type OffsetToCommit } from "./wire.ts";
 
 export interface AtomicCommitsOptions {
