@@ -317,8 +317,12 @@ export interface SubscriptionStats {
   readonly running: number;
   /** Received and not begun. */
   readonly waiting: number;
+  /** Keys that wait for another attempt of an event. */
   readonly parkedKeys: number;
+  /** Those events and the ones behind them, wherever they wait. */
   readonly parkedEvents: number;
+  /** Of the parked events, those that wait at the broker instead of in memory. */
+  readonly parkedAtBroker: number;
 }
 
 /** A dead letter in the hand. */

@@ -219,6 +219,7 @@ class DrivenBroker implements Broker {
           recordsMax,
           bytesMax: bufferedBytesMax,
           parkedMax: Math.max(1, Math.floor(recordsMax * parkedShare)),
+          parkedBytesMax: bufferedBytesMax * parkedShare,
         },
         canRetryLater: this.capabilities.retryLater ?? this.capabilities.delay !== "none",
         handlings,

@@ -81,6 +81,8 @@ export interface BrokerCapabilities {
   readonly requests?: boolean | undefined;
   /** The strictest order that subscriptions can have unless their options say otherwise. */
   readonly order: "key" | "partition" | "none";
+  /** Whether parked keys move to the broker when they are too much for memory (`Lane.parking`). @default false */
+  readonly parking?: boolean | undefined;
   /** Largest body in bytes. */
   readonly bodyBytesMax: number;
 }
@@ -165,6 +167,62 @@ export interface Lane {
   pause(): void;
   /** Lets records flow again, but none before it has returned. */
   resume(): void;
+  /** Where sequences wait at the broker that are too much for memory; `undefined`: nowhere, so that the lane pauses for them. */
+  readonly parking?: ParkingPlace | undefined;
+}
+
+/**
+ * What a group keeps at the broker of the records of one lane whose keys wait for another attempt. It belongs to whoever has
+ * the lane, and its records to the lane: in each key they come before what the lane itself still has.
+ *
+ * For a key that is here, the runtime brings everything here that the lane delivers of it, until the last one is settled. So
+ * whatever the lane delivers once more after a crash, up to the newest one that is here, is here or was done with before (`knows`).
+ */
+export interface ParkingPlace {
+  /** What an earlier owner has left, known before the lane delivers anything. */
+  readonly found: readonly FoundSequence[];
+  /** So many more records may be brought. */
+  readonly room: number;
+  /**
+   * Whether a record of the lane, of a key that was found, is here already, or was done with before those that are: it came
+   * once more after a crash, and is only to be settled.
+   */
+  knows(key: string, record: StoredRecord): boolean;
+  /**
+   * Appends, in this order; the runtime settles the originals afterwards. One call at a time. When it rejects, some may have
+   * been appended all the same; the same ones are brought again.
+   */
+  park(records: readonly RecordToPark[]): Promise<void>;
+  /** The oldest records of a key that are not out already, so many at most. */
+  recall(key: string, recordsMax: number): Promise<Recalled>;
+  /** As of a lane, for records that were recalled. */
+  settle(record: StoredRecord): void;
+  begin(record: StoredRecord, attempts: number): Promise<void> | undefined;
+  /** Recalled records, the oldest that are out of their key, wait here again. @param dueAtMs for the first of them, with its history */
+  putBack(records: readonly StoredRecord[], dueAtMs: number, history: AttemptHistory): void;
+}
+
+/** The records of a key that wait at the broker. */
+export interface FoundSequence {
+  readonly key: string;
+  readonly records: number;
+  /** When the first may be tried, in milliseconds since 1970-01-01 UTC. */
+  readonly dueAtMs: number;
+}
+
+export interface RecordToPark {
+  readonly record: StoredRecord;
+  /** What the runtime orders it by; for one that it orders by nothing, a name of its own. */
+  readonly key: string;
+  readonly history: AttemptHistory;
+  /** Not to be tried before, in milliseconds since 1970-01-01 UTC; 0: as soon as those before it are done with. */
+  readonly dueAtMs: number;
+}
+
+export interface Recalled {
+  readonly records: readonly StoredRecord[];
+  /** Records that should be here and are not any more. */
+  readonly missing: number;
 }
 
 /**

@@ -11,6 +11,7 @@ import { failureCases } from "./cases/failures.ts";
 import { faultCases } from "./cases/faults.ts";
 import { foreignCases } from "./cases/foreign.ts";
 import { membershipCases } from "./cases/membership.ts";
+import { parkingCases } from "./cases/parking.ts";
 import { publishingCases } from "./cases/publishing.ts";
 import { requestCases } from "./cases/requests.ts";
 import type { BrokerHarness } from "./harness.ts";
@@ -23,6 +24,7 @@ const cases: readonly BrokerCase[] = [
   ...publishingCases,
   ...membershipCases,
   ...failureCases,
+  ...parkingCases,
   ...batchCases,
   ...foreignCases,
   ...requestCases,

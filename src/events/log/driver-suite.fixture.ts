@@ -4,7 +4,9 @@ import { type VirtualPlatform, virtualPlatform } from "../../platform/virtual/in
 import type { DeadLetter } from "../dead-letter.ts";
 import type { BrokerDriver, ReplyPort } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
+import type { LogLane } from "./lane.ts";
 import type { LogRecord } from "./log-record.ts";
+import type { LogParking } from "./parking.ts";
 import { eventRecord, member, numbered } from "./recording-sink.fixture.ts";
 
 /** A driver, and more connections to the same broker. */
@@ -123,6 +125,92 @@ export function driverSuite(name: string, connect: Connect): void {
     assert.ok((await driver.groups()).every(({ group, lag }) => group === "other" || lag === 0));
     await sink.subscription.close();
     assert.equal((await member(driver)).records_.length, 0);
+  });
+
+  test(`${name}: what is parked waits at the broker in the order of each key, whoever has the lane, until it is settled`, async t => {
+    const { driver, platform, settle } = await broker(t);
+    const one = await member(driver);
+    const events = numbered(6).map((event, i) => ({ ...event, key: i % 2 === 0 ? "even" : "odd" }));
+    await driver.publish(events);
+    await settle();
+    const ofKey = (name: string) => one.records_.filter(({ key }) => key === name);
+    const dueAtMs = platform.clock.wall() + 5_000;
+    for (const key of ["even", "odd"]) {
+      const [first, ...others] = ofKey(key) as [LogRecord, ...LogRecord[]];
+      const { parking } = first.lane as LogLane;
+      assert.deepEqual(parking?.found, []);
+      const history = { attempts: 2, firstFailedAtMs: 7 };
+      await parking?.park([{ record: first, key, history, dueAtMs }]);
+      await parking?.park(others.map(record => ({ record, key, history: record.history, dueAtMs: 0 })));
+    }
+    for (const record of one.records_) one.settle(record);
+    await settle();
+    const lags = async () => (await driver.groups()).reduce((sum, { lag }) => sum + lag, 0);
+    await platform.clock.advance(200);
+    assert.equal(await lags(), 6, "what is parked counts");
+    await one.subscription.close();
+
+    const two = await member(driver);
+    await settle();
+    assert.deepEqual(two.records_, [], "it does not come by itself");
+    const lane = [...two.lanes].find(({ parking }) => parking?.found.some(({ key }) => key === "even"));
+    const parking = lane?.parking as LogParking;
+    const found = parking.found.find(({ key }) => key === "even");
+    assert.deepEqual(found, { key: "even", records: 3, dueAtMs });
+    const { records, missing } = await parking.recall("even", 2);
+    assert.equal(missing, 0);
+    assert.deepEqual(
+      records.map(({ body, history, place }) => [Buffer.from(body).toString(), history.attempts, place]),
+      ofKey("even")
+        .slice(0, 2)
+        .map(({ body, place }, index) => [Buffer.from(body).toString(), index === 0 ? 2 : 0, place]),
+    );
+    const [first, second] = records as [LogRecord, LogRecord];
+    const known = [...ofKey("even"), first].map(record => parking.knows("even", record));
+    assert.deepEqual(known, [true, true, true, false]);
+    // The first is done with, the second has been tried and waits again.
+    parking.settle(first);
+    const begun = parking.begin(second, 0);
+    await platform.clock.advance(200);
+    await begun;
+    parking.putBack([second], dueAtMs + 1_000, { attempts: 1, firstFailedAtMs: 9 });
+    await platform.clock.advance(200);
+    assert.equal(await lags(), 5);
+    await two.subscription.close();
+
+    const three = await member(driver);
+    await settle();
+    const again = [...three.lanes].find(({ parking }) => parking?.found.some(({ key }) => key === "even"));
+    const { key, records: left, dueAtMs: dueAgainMs } = again?.parking?.found.find(({ key }) => key === "even") ?? {};
+    assert.deepEqual([key, left, dueAgainMs], ["even", 2, dueAtMs + 1_000]);
+    const recalled = (await again?.parking?.recall("even", 10))?.records ?? [];
+    assert.deepEqual(
+      recalled.map(({ body, history }) => [Buffer.from(body).toString(), history]),
+      [
+        ["2", { attempts: 1, firstFailedAtMs: 9 }],
+        ["4", { attempts: 0, firstFailedAtMs: undefined }],
+      ],
+    );
+    for (const record of recalled) again?.parking?.settle(record as LogRecord);
+    await platform.clock.advance(200);
+    assert.equal(await lags(), 3);
+  });
+
+  test(`${name}: who has lost a lane parks nothing there`, async t => {
+    const { driver, another, platform, settle } = await broker(t);
+    const one = await member(driver);
+    await driver.publish(numbered(1));
+    await settle();
+    const [record] = one.records_ as [LogRecord];
+    const { parking } = record.lane as LogLane;
+    await one.subscription.close();
+    const two = await member(await another());
+    await platform.clock.advance(200);
+    const { history } = record;
+    const late = parking?.park([{ record, key: "k", history, dueAtMs: 0 }]) ?? Promise.resolve();
+    // The clock of the test moves the writer.
+    await Promise.all([assert.rejects(late, /has gone to another member/), platform.clock.advance(200)]);
+    assert.deepEqual(two.bodies(), ["0"]);
   });
 
   test(`${name}: ten thousand retries come back in the order in which they are due, and no more than a thousand are in work`, async t => {

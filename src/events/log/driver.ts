@@ -39,6 +39,7 @@ export class LogDriver implements BrokerDriver {
       transactions: false,
       requests: true,
       order: "key",
+      parking: true,
       bodyBytesMax,
     };
     this.#store = store;

@@ -7,9 +7,10 @@ export { assignLanes, type GroupMember, type SharedLane } from "./assignment.ts"
 export { LogDriver } from "./driver.ts";
 export { type Due, DueQueue } from "./due-queue.ts";
 export { Isolation } from "./isolation.ts";
-export { type LaneCommit, type LaneHost, LogLane, type LogLaneOptions } from "./lane.ts";
+export { type LaneCommit, type LaneHost, LogLane, type LogLaneOptions, type ParkedAgain } from "./lane.ts";
 export { editedLetter, letterMatches, letterOf } from "./letters.ts";
 export { LogRecord, noHistory } from "./log-record.ts";
+export type { ParkedRow, ParkedStore, RowToPark } from "./parking.ts";
 export { murmur2, partitionOf } from "./partition.ts";
 export { goneReplies } from "./replies.ts";
 export type {

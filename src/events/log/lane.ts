@@ -1,5 +1,5 @@
 import type { Clock } from "../../platform/index.ts";
-import type { Lane, RecordSink } from "../driver.ts";
+import type { Lane, ParkingPlace, RecordSink } from "../driver.ts";
 import { BrokerError } from "../errors.ts";
 import type { AttemptHistory } from "../record.ts";
 import { CrashAccount } from "./crash-account.ts";
@@ -37,6 +37,12 @@ export interface LaneHost {
   wants(lane: LogLane): void;
 }
 
+/** A parked record that was tried and waits for another attempt. */
+export interface ParkedAgain {
+  readonly dueMs: number;
+  readonly history: AttemptHistory;
+}
+
 /** A state of a lane that is to be made durable, if the lane has still the same epoch then. */
 export interface LaneCommit {
   readonly lane: LogLane;
@@ -47,6 +53,8 @@ export interface LaneCommit {
   readonly settledIds: readonly number[];
   /** Attempts of returned records that are about to begin, by their number. */
   readonly begunIds: ReadonlyMap<number, number>;
+  /** Parked records that wait on. They take effect after `begunIds`, and `settledIds` after both. */
+  readonly waitingIds: ReadonlyMap<number, ParkedAgain>;
   /** Handlers may begin below this offset when the commit is durable. */
   readonly through: number;
 }
@@ -86,6 +94,8 @@ export class LogLane implements Lane {
   #returnedInWork = new Set<number>();
   #settledIds: number[] = [];
   #begunIds = new Map<number, number>();
+  #waitingIds = new Map<number, ParkedAgain>();
+  #parking: ParkingPlace | undefined;
 
   constructor(options: LogLaneOptions) {
     const { committed } = options;
@@ -104,6 +114,15 @@ export class LogLane implements Lane {
     this.#committedOffset = committed.offset;
     this.#reservedThrough = this.#tracksCrashes ? committed.offset : Number.POSITIVE_INFINITY;
     this.#isDirty = this.#tracksCrashes;
+  }
+
+  get parking(): ParkingPlace | undefined {
+    return this.#parking;
+  }
+
+  /** Gives it a parking place, before it is opened. */
+  usePlace(place: ParkingPlace): void {
+    this.#parking = place;
   }
 
   get isClosed(): boolean {
@@ -184,6 +203,33 @@ export class LogLane implements Lane {
     this.#sink.records(this, records);
   }
 
+  /** Parked records are in work. */
+  adopt(records: readonly LogRecord[]): void {
+    for (const record of records) {
+      record.lane = this;
+      record.ticket = 0;
+      this.#returnedInWork.add(record.returnedId as number);
+    }
+  }
+
+  /** A parked record waits on: with another time and history, or as it was. */
+  putBack(record: LogRecord, dueMs?: number, history?: AttemptHistory): void {
+    if (!this.#isMine(record) || record.ticket < 0) return;
+    const id = record.returnedId as number;
+    record.ticket = -1;
+    this.#returnedInWork.delete(id);
+    if (dueMs === undefined || history === undefined) return;
+    this.#begunIds.delete(id);
+    this.#waitingIds.set(id, { dueMs, history });
+    this.#changed();
+  }
+
+  /** A parked record that nobody has to handle. */
+  dropParked(id: number): void {
+    this.#settledIds.push(id);
+    this.#isDirty = true;
+  }
+
   settle(record: LogRecord): void {
     if (!this.#isMine(record)) return;
     if (record.returnedId !== undefined) {
@@ -212,6 +258,7 @@ export class LogLane implements Lane {
     if (record.returnedId !== undefined) {
       // One that comes back has failed before: its attempts are counted each time, in its own row.
       this.#begunIds.set(record.returnedId, attempts + 1);
+      this.#waitingIds.delete(record.returnedId);
       return this.#crashes.afterCommit();
     }
     return this.#crashes.begin(record, attempts);
@@ -258,10 +305,7 @@ export class LogLane implements Lane {
     if (this.#inFlight !== commit) return;
     this.#inFlight = undefined;
     this.#isDirty = true;
-    this.#settledIds.unshift(...commit.settledIds);
-    for (const [id, attempts] of commit.begunIds) {
-      if (!this.#begunIds.has(id)) this.#begunIds.set(id, attempts);
-    }
+    this.#sayAgain(commit);
     this.#crashes.commitFailed();
   }
 
@@ -281,8 +325,7 @@ export class LogLane implements Lane {
     this.#inFlight = undefined;
     if (previous !== undefined) {
       // Its outcome is open: the last one says it all again.
-      this.#settledIds.unshift(...previous.settledIds);
-      for (const [id, attempts] of previous.begunIds) if (!this.#begunIds.has(id)) this.#begunIds.set(id, attempts);
+      this.#sayAgain(previous);
     }
     const last = this.#take(true);
     this.#end();
@@ -308,14 +351,26 @@ export class LogLane implements Lane {
       metadata: this.#tracksCrashes ? encodeLaneMetadata(offset, { isClean, window: through - offset, attempts }) : "",
       settledIds: this.#settledIds,
       begunIds: this.#begunIds,
+      waitingIds: this.#waitingIds,
       through,
     };
     this.#settledIds = [];
     this.#begunIds = new Map();
+    this.#waitingIds = new Map();
     this.#deliveredSinceCommit = 0;
     this.#isDirty = false;
     this.#inFlight = commit;
     return commit;
+  }
+
+  /** What a commit said that may not be durable, unless it has changed since. */
+  #sayAgain({ settledIds, begunIds, waitingIds }: LaneCommit): void {
+    this.#settledIds.unshift(...settledIds);
+    const isNew = (id: number) => !this.#begunIds.has(id) && !this.#waitingIds.has(id);
+    const begun = [...begunIds].filter(([id]) => isNew(id));
+    const waiting = [...waitingIds].filter(([id]) => isNew(id));
+    for (const [id, attempts] of begun) this.#begunIds.set(id, attempts);
+    for (const [id, again] of waiting) this.#waitingIds.set(id, again);
   }
 
   /** Where the last durable commit stands. */

@@ -41,3 +41,6 @@ export const returnedAgainMs = 100;
 /** Pauses before a failed commit or heartbeat is tried again; the first, doubling up to the longest. */
 export const storeRetryMsMin = 50;
 export const storeRetryMsMax = 5_000;
+
+/** Records of a lane in its parking place: their index takes 16 bytes for each, and reading it when a lane comes 100 ms. */
+export const parkedRecordsMax = 100_000;

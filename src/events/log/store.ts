@@ -4,6 +4,7 @@ import type { DeathDetails, GroupStatus, PublishFailure } from "../driver.ts";
 import type { AttemptHistory, EventRecord } from "../record.ts";
 import type { LaneCommit } from "./lane.ts";
 import type { LogRecord } from "./log-record.ts";
+import type { ParkedRow, RowToPark } from "./parking.ts";
 
 /**
  * Where a log lives that is not a server: in memory, in a file. `LogDriver` makes a broker of it. What changes something
@@ -42,6 +43,15 @@ export interface LogStore {
   commit(member: StoreMember, commits: readonly LaneCommit[], releases: boolean): Promise<readonly boolean[]>;
   /** Keeps a record beside the log of its partition until it is due. */
   hold(group: string, record: LogRecord, dueMs: number, history: AttemptHistory): Promise<void>;
+  /** What a group has parked of a partition, in the order in which it was parked. */
+  parked(group: string, lane: HeldLane): readonly ParkedRow[];
+  /** Those that are there, in the order of `ids`. */
+  readParked(group: string, lane: HeldLane, ids: readonly number[]): readonly LogRecord[];
+  /**
+   * Parks records, in this order, all or none.
+   * @returns their numbers, ascending; `undefined` when the lane has another epoch by now
+   */
+  park(member: StoreMember, lane: HeldLane, rows: readonly RowToPark[]): Promise<readonly number[] | undefined>;
   bury(group: string, record: LogRecord, details: DeathDetails): Promise<void>;
   readonly deadLetters: DeadLetterStore;
   groups(): Promise<readonly GroupStatus[]>;

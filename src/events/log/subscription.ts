@@ -14,6 +14,7 @@ import {
   storeRetryMsMin,
 } from "./limits.ts";
 import type { LogRecord } from "./log-record.ts";
+import { LogParking, type RowToPark } from "./parking.ts";
 import type { GrantedLane, HeldLane, LogStore, LogStorePace, StoreMember, StoreWatcher } from "./store.ts";
 
 /** A lane and what the member knows of it. */
@@ -342,7 +343,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     for (const one of lost) this.#lose(this.#laneOf(one));
     if (this.#isStopped) {
       // Granted while it stopped: given back, unused, when it closes.
-      for (const one of granted) this.#take(one).drain();
+      for (const one of granted) this.#hold(this.#laneFor(one)).drain();
       return;
     }
     for (const one of granted) this.#open(one);
@@ -355,7 +356,7 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     return lane?.epoch === epoch ? lane : undefined;
   }
 
-  #take({ topic, partition, epoch, offset, metadata }: GrantedLane): LogLane {
+  #laneFor({ topic, partition, epoch, offset, metadata }: GrantedLane): LogLane {
     const lane = new LogLane({
       topic,
       partition,
@@ -367,12 +368,25 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
       isolation: this.#isolation,
       tracksCrashes: this.#pace.tracksCrashes,
     });
+    return lane;
+  }
+
+  #hold(lane: LogLane): LogLane {
     this.#held.set(lane.name, { lane, isBehind: true, isRevoking: false, returnedDueMs: 0 });
     return lane;
   }
 
   #open(granted: GrantedLane): void {
-    const lane = this.#take(granted);
+    const lane = this.#laneFor(granted);
+    const { group } = this.#member;
+    // Where that cannot be read, the lane is granted once more.
+    const store = {
+      rows: () => this.#store.parked(group, lane),
+      park: (rows: readonly RowToPark[]) => this.#store.park(this.#member, lane, rows),
+      read: (ids: readonly number[]) => this.#store.readParked(group, lane, ids),
+    };
+    lane.usePlace(new LogParking(lane, store));
+    this.#hold(lane);
     this.#sink.opened(lane);
     // Makes durable that somebody is at work, before anything begins.
     this.commitSoon();

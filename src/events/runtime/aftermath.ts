@@ -8,7 +8,7 @@ import type { Journal } from "./journal.ts";
 import { moveAgain } from "./limits.ts";
 import type { ConsumerPlan } from "./plan.ts";
 import { requestTimeLeftMs } from "./request-time.ts";
-import { afterFailure } from "./retry-schedule.ts";
+import { type AfterFailure, afterFailure } from "./retry-schedule.ts";
 
 /**
  * What follows when an entry is not handled: another attempt here after a delay, or a move by the broker, back to the group
@@ -47,7 +47,7 @@ export class Aftermath {
     if (next.kind === "dead") this.#move(entry, deadLetter(next.reason, exceptionText(error)));
     else if (next.kind === "delayed" && onFailure === "unordered" && canRetryLater) {
       this.#move(entry, { kind: "retry-later", delayMs: next.delayMs });
-    } else this.#again(entry, next.delayMs);
+    } else this.#again(entry, next);
   }
 
   /** No handler gets an entry at its turn: does what its step says instead. */
@@ -118,7 +118,13 @@ export class Aftermath {
   }
 
   /** Another attempt here, after a delay. */
-  #again(entry: Entry, delayMs: number): void {
+  #again(entry: Entry, { kind, delayMs }: Extract<AfterFailure, { delayMs: number }>): void {
+    if (kind === "delayed" && entry.parkedKey !== undefined) {
+      // It has a place at the broker already, where it waits whoever has the lane then.
+      this.#journal.retried(entry, delayMs, "parked");
+      this.#flow.putBack(entry, delayMs);
+      return;
+    }
     if (this.#isOver(entry)) return;
     this.#journal.retried(entry, delayMs, "held");
     this.#flow.park(entry, delayMs);
@@ -128,7 +134,7 @@ export class Aftermath {
   #isOver(entry: Entry): boolean {
     const { phase, lane } = entry.lane;
     if (phase === "open" && !this.#flow.isStopped) return false;
-    if (phase === "open") lane.release(entry.record);
+    if (phase === "open" && entry.parkedKey === undefined) lane.release(entry.record);
     this.#flow.leave(entry, false);
     return true;
   }

@@ -3,6 +3,7 @@ import type { EventCatalog, TopicTypes } from "./catalog.ts";
 import { deadLetter, Entry, type EntryOwner, type LaneState } from "./entry.ts";
 import type { Handling } from "./handling.ts";
 import type { Journal } from "./journal.ts";
+import type { ParkedKey } from "./parked-key.ts";
 import type { ConsumerPlan } from "./plan.ts";
 import { contractOf, judgeEvent, readEvent, typeText, Unreadable } from "./read-record.ts";
 
@@ -29,18 +30,21 @@ export class Arrival {
     this.#owner = owner;
   }
 
-  /** The entry of a record; `undefined` for one that is not handled here, which is done with. */
-  receive(lane: LaneState, record: StoredRecord): Entry | undefined {
+  /**
+   * The entry of a record; `undefined` for one that is not handled here, which is to be settled.
+   * @param parkedKey of a record that comes back from the parking place of the lane
+   */
+  receive(lane: LaneState, record: StoredRecord, parkedKey?: ParkedKey): Entry | undefined {
     const topic = this.#topic(record.topic);
     const contract = contractOf(record, topic.types);
     const handling = contract === undefined ? undefined : topic.handlings.get(contract.type);
     if (handling === undefined && (contract !== undefined || this.#plan.unknownTypes === "ignore")) {
       this.#journal.ignored(record, contract?.type);
-      lane.lane.settle(record);
       return undefined;
     }
-    const entry = new Entry(this.#owner, lane, record, this.#orderKey(record));
+    const entry = new Entry(this.#owner, lane, record, parkedKey?.orderKey ?? this.#orderKey(record));
     entry.handling = handling;
+    entry.parkedKey = parkedKey;
     if (handling === undefined) {
       entry.step = deadLetter(
         "unknown_type",

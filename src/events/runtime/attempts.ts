@@ -44,7 +44,7 @@ export class Attempts implements EntryOwner {
       this.#aftermath.proceed(entry);
       return;
     }
-    const begun = entry.lane.lane.begin?.(record, entry.attempts);
+    const begun = entry.source.begin?.(record, entry.attempts);
     if (begun === undefined) this.#handle(entry, handling);
     else {
       begun.then(

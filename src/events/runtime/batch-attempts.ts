@@ -41,7 +41,7 @@ export class BatchAttempts {
     let begun: Promise<unknown>[] | undefined;
     const failed = new Set<Entry>();
     for (const entry of batch.entries) {
-      const begins = entry.lane.lane.begin?.(entry.record, entry.attempts);
+      const begins = entry.source.begin?.(entry.record, entry.attempts);
       if (begins === undefined) continue;
       begun ??= [];
       begun.push(

@@ -235,7 +235,7 @@ test("whatever handlers, brokers and assignments do to batches: keys in order, s
         const scene = batchScene(options, handle, {
           ...policy,
           concurrency,
-          limits: { recordsMax: 30, bytesMax: 1_000_000, parkedMax: 15 },
+          limits: { recordsMax: 30, bytesMax: 1_000_000, parkedMax: 15, parkedBytesMax: 500_000 },
         });
         const { clock } = scene.platform;
         const lanes = [scene.lane, new FakeLane("ledger/1")];

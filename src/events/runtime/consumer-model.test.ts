@@ -121,7 +121,11 @@ test("whatever handlers, brokers and assignments do: nothing lost, nothing settl
               throw outcome === "later" ? new RetryLater(700) : new Error("thrown");
           }
         },
-        { ...policy, concurrency, limits: { recordsMax: 20, bytesMax: 1_000_000, parkedMax: 10 } },
+        {
+          ...policy,
+          concurrency,
+          limits: { recordsMax: 20, bytesMax: 1_000_000, parkedMax: 10, parkedBytesMax: 500_000 },
+        },
       );
       const gone = new Set<FakeLane>();
       /** Whether the consumer knows that the last attempt has failed. */

@@ -49,7 +49,7 @@ export class ConsumerScene {
       },
       unknownTypes: "dead-letter",
       handlerTimeoutMs: 30_000,
-      limits: { recordsMax: 100, bytesMax: 1_000_000, parkedMax: 50 },
+      limits: { recordsMax: 100, bytesMax: 1_000_000, parkedMax: 50, parkedBytesMax: 500_000 },
       canRetryLater: true,
       handlings: new Map([["ledger", new Map([["ledger.placed", handlingOf(handler, undefined, [])]])]]),
       consumer: "/test",

@@ -86,6 +86,7 @@ test("the first retry is at once, the others grow; later events of the key wait,
       waiting: 2,
       parkedKeys: 1,
       parkedEvents: 2,
+      parkedAtBroker: 0,
     },
   );
   await scene.platform.clock.advance(10);

@@ -36,14 +36,17 @@ export class Consumer implements RecordSink {
   constructor(
     plan: ConsumerPlan,
     catalog: EventCatalog,
-    { clock, random }: Platform,
+    platform: Platform,
     observer: Observer,
     onFailed: (error: Error) => void,
   ) {
+    const { clock, random } = platform;
     this.#journal = new Journal(plan.group, clock, observer);
-    this.#flow = new Flow(plan, clock, entry => this.#attempts.start(entry), {
+    this.#flow = new Flow(plan, platform, this.#journal, {
+      start: entry => this.#attempts.start(entry),
       isFit: entry => this.#attempts.isFit(entry),
-      start: batch => this.#batchAttempts.start(batch),
+      startBatch: batch => this.#batchAttempts.start(batch),
+      receive: (lane, record, parkedKey) => this.#arrival.receive(lane, record, parkedKey),
     });
     this.#aftermath = new Aftermath(plan, clock, random, this.#journal, this.#flow);
     this.#attempts = new Attempts(plan, clock, this.#journal, this.#flow, this.#aftermath);
@@ -77,7 +80,8 @@ export class Consumer implements RecordSink {
     }
     for (const record of records) {
       const entry = this.#arrival.receive(state, record);
-      if (entry !== undefined) this.#flow.add(entry);
+      if (entry === undefined) lane.settle(record);
+      else this.#flow.add(entry);
     }
     this.#flow.arrived();
   }

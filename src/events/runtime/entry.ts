@@ -1,13 +1,14 @@
 import type { Timer } from "../../platform/index.ts";
 import type { Timed } from "../../resilience/index.ts";
 import type { DeadLetterReason } from "../dead-letter.ts";
-import type { Lane } from "../driver.ts";
+import type { Lane, ParkingPlace } from "../driver.ts";
 import type { StoredRecord } from "../record.ts";
 import type { HandlerDelivery } from "./delivery.ts";
 import type { EntryBatch } from "./entry-batch.ts";
 import type { Gathering } from "./gathering.ts";
 import type { Handling } from "./handling.ts";
 import type { HandlerOutputs } from "./outputs.ts";
+import type { ParkedKey, ParkedLane } from "./parked-key.ts";
 
 /**
  * A lane while the consumer has it. Entries know theirs, so that what ends late is held against the assignment that it
@@ -20,8 +21,10 @@ export class LaneState {
   /** What the consumer has of it, in records and in bytes of their bodies. */
   records = 0;
   bytes = 0;
-  /** Of those, records that are held or wait behind one that is. */
+  /** Of those, records that are held, wait behind one that is, or are on their way to the broker's parking place. */
   parked = 0;
+  /** What waits in its parking place; `undefined` where it has none. */
+  parkedLane: ParkedLane | undefined;
   /** Handlers and moves that are under way. */
   running = 0;
   isPaused = false;
@@ -88,6 +91,8 @@ export class Entry implements Timed {
   /** Of a head: the last of its key, and how many come after the head. */
   last: Entry = this;
   behind = 0;
+  /** Their bodies. */
+  bytesBehind = 0;
   /** The next in line for a free place. */
   nextReady: Entry | EntryBatch | undefined;
   state: "waiting" | "gathered" | "ready" | "running" | "held" | "over" = "waiting";
@@ -121,6 +126,11 @@ export class Entry implements Timed {
   isLate = false;
   /** While it is held. */
   timer: Timer | undefined;
+  heldUntilMs = 0;
+  /** When it was held first, or the one before it in its line was; `undefined`: none of them. */
+  parkedSinceMs: number | undefined;
+  /** Of an entry that came back from the broker's parking place. */
+  parkedKey: ParkedKey | undefined;
 
   constructor(owner: EntryOwner, lane: LaneState, record: StoredRecord, key: string | undefined) {
     this.owner = owner;
@@ -130,6 +140,11 @@ export class Entry implements Timed {
     this.bytes = record.body.length;
     this.attempts = record.history.attempts;
     this.firstFailedAtMs = record.history.firstFailedAtMs;
+  }
+
+  /** Where it came from, and is settled. */
+  get source(): Lane | ParkingPlace {
+    return this.parkedKey === undefined ? this.lane.lane : (this.lane.parkedLane as ParkedLane).place;
   }
 
   expire(nowMs: number): void {

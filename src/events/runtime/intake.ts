@@ -1,12 +1,15 @@
 import type { LaneState } from "./entry.ts";
 import { laneRecordsMin, laneShare, resumeShare } from "./limits.ts";
+import type { ParkedLoad } from "./parked-load.ts";
 
 /** What a consumer may have in memory. */
 export interface IntakeLimits {
   readonly recordsMax: number;
   readonly bytesMax: number;
-  /** Of the records, those that are held and those that wait behind them. */
+  /** Of the records, those that are parked. */
   readonly parkedMax: number;
+  /** And their bodies. */
+  readonly parkedBytesMax: number;
 }
 
 /**
@@ -17,14 +20,16 @@ export interface IntakeLimits {
  */
 export class Intake {
   readonly #limits: IntakeLimits;
+  readonly #load: ParkedLoad;
   readonly #lanes = new Set<LaneState>();
   #records = 0;
   #bytes = 0;
   #isFull = false;
   #isParkingFull = false;
 
-  constructor(limits: IntakeLimits) {
+  constructor(limits: IntakeLimits, load: ParkedLoad) {
     this.#limits = limits;
+    this.#load = load;
   }
 
   get records(): number {
@@ -54,25 +59,40 @@ export class Intake {
     if (!lane.isPaused && this.#hasItsShare(lane, 1)) this.#regulateLane(lane);
   }
 
-  /** A record is done with. @param parked of all lanes */
-  remove(lane: LaneState, bytes: number, parked: number): void {
+  /** A record is done with. */
+  remove(lane: LaneState, bytes: number): void {
     lane.records--;
     lane.bytes -= bytes;
     this.#records--;
     this.#bytes -= bytes;
-    if (this.#isFull || this.#isParkingFull) this.regulate(parked);
+    if (this.#isFull || this.#isParkingFull) this.regulate();
     else if (lane.isPaused && !this.#hasItsShare(lane, resumeShare)) this.#regulateLane(lane);
   }
 
-  /** Pauses and resumes as it is now. @param parked of all lanes */
-  regulate(parked: number): void {
-    const { recordsMax, bytesMax, parkedMax } = this.#limits;
+  /** Whether parked records take their share, and some of them must leave. */
+  get isParkingFull(): boolean {
+    return this.#isParkingFull;
+  }
+
+  /** Whether parked records would take half of their share at most if there were so many of them less. */
+  hasRelief(records: number, bytes: number): boolean {
+    const { parkedMax, parkedBytesMax } = this.#limits;
+    return (
+      this.#load.records - records <= parkedMax * resumeShare &&
+      this.#load.bytes - bytes <= parkedBytesMax * resumeShare
+    );
+  }
+
+  /** Pauses and resumes as it is now. */
+  regulate(): void {
+    const { recordsMax, bytesMax, parkedMax, parkedBytesMax } = this.#limits;
+    const load = this.#load;
     const wasFull = this.#isFull;
     const couldNotPark = this.#isParkingFull;
     if (this.#records >= recordsMax || this.#bytes >= bytesMax) this.#isFull = true;
     else if (this.#records <= recordsMax * resumeShare && this.#bytes <= bytesMax * resumeShare) this.#isFull = false;
-    if (parked >= parkedMax) this.#isParkingFull = true;
-    else if (parked <= parkedMax * resumeShare) this.#isParkingFull = false;
+    if (load.records >= parkedMax || load.bytes >= parkedBytesMax) this.#isParkingFull = true;
+    else if (this.hasRelief(0, 0)) this.#isParkingFull = false;
     if (wasFull === this.#isFull && couldNotPark === this.#isParkingFull && !this.#isParkingFull) return;
     for (const lane of this.#lanes) this.#regulateLane(lane);
   }

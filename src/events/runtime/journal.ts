@@ -26,7 +26,7 @@ export class Journal {
     this.#isSilent = observer === silentObserver;
   }
 
-  counts(): Omit<SubscriptionStats, "running" | "waiting" | "parkedKeys" | "parkedEvents"> {
+  counts(): Omit<SubscriptionStats, "running" | "waiting" | "parkedKeys" | "parkedEvents" | "parkedAtBroker"> {
     return {
       handled: this.#handled,
       ignored: this.#ignored,
@@ -76,6 +76,14 @@ export class Journal {
 
   moveFailed(entry: Entry, what: EventMoveFailed["what"], error: unknown): void {
     this.#emit({ ...this.#of("events.move.failed", entry), what, failures: entry.moveFailures, error });
+  }
+
+  parked(lane: string, events: number, keys: number): void {
+    this.#emit({ type: "events.parked", group: this.#group, lane, events, keys });
+  }
+
+  parkingFailed(lane: string, what: "park" | "recall", failures: number, error: unknown): void {
+    this.#emit({ type: "events.parking.failed", group: this.#group, lane, what, failures, error });
   }
 
   batchHandled(entries: readonly Entry[], bytes: number, durationMs: number, failed: number): void {

@@ -10,6 +10,7 @@ export function append(head: Entry, entry: Entry): void {
   head.last.follower = entry;
   head.last = entry;
   head.behind++;
+  head.bytesBehind += entry.bytes;
 }
 
 /** Takes the head out. Its follower is the head of what is left, if anything is. */
@@ -18,10 +19,13 @@ export function behead(head: Entry): Entry | undefined {
   if (follower !== undefined) {
     follower.last = head.last;
     follower.behind = head.behind - 1;
+    follower.bytesBehind = head.bytesBehind - follower.bytes;
+    follower.parkedSinceMs = head.parkedSinceMs;
   }
   head.follower = undefined;
   head.last = head;
   head.behind = 0;
+  head.bytesBehind = 0;
   return follower;
 }
 
@@ -31,6 +35,7 @@ export function prepend(entry: Entry, head: Entry | undefined): Entry {
     entry.follower = head;
     entry.last = head.last;
     entry.behind = head.behind + 1;
+    entry.bytesBehind = head.bytesBehind + head.bytes;
   }
   return entry;
 }

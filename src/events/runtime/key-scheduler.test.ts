@@ -6,11 +6,14 @@ import { Entry, LaneState } from "./entry.ts";
 import { FakeLane, storedRecord } from "./fake-lane.fixture.ts";
 import { KeyScheduler } from "./key-scheduler.ts";
 import { sliceEvery, sliceMs } from "./limits.ts";
+import { ParkedLoad } from "./parked-load.ts";
 
 const owner = { late() {} };
 
+let bodies = 0;
+
 function entryOf(lane: LaneState, key: string | undefined): Entry {
-  return new Entry(owner, lane, storedRecord("ledger", key, new Uint8Array(0)), key);
+  return new Entry(owner, lane, storedRecord("ledger", key, new Uint8Array(++bodies % 7)), key);
 }
 
 /** What can be done to a scheduler; indices choose among what there is. */
@@ -22,6 +25,7 @@ const commands = fc.array(
     { weight: 1, arbitrary: fc.tuple(fc.constant("block"), fc.nat()) },
     { weight: 1, arbitrary: fc.tuple(fc.constant("detach"), fc.nat()) },
     { weight: 2, arbitrary: fc.tuple(fc.constant("unhold"), fc.nat()) },
+    { weight: 1, arbitrary: fc.tuple(fc.constant("take"), fc.nat()) },
     { weight: 1, arbitrary: fc.tuple(fc.constant("open"), fc.constantFrom("ledger/0", "ledger/1")) },
     { weight: 1, arbitrary: fc.tuple(fc.constant("drop"), fc.nat()) },
   ),
@@ -49,19 +53,24 @@ class Model {
     return isHead && (entry.isBlocking || !this.alive.some(one => one.isBlocking && one.lane === entry.lane));
   }
 
-  parked(): number {
-    let count = 0;
+  parked(lane?: LaneState): { readonly records: number; readonly bytes: number } {
+    let [records, bytes] = [0, 0];
     for (const entry of this.alive) {
       const head = this.isKeyless(entry) ? entry : this.line(entry)[0];
-      if (head?.state === "held") count++;
+      if (head?.state !== "held" || (lane !== undefined && head.lane !== lane)) continue;
+      records++;
+      bytes += entry.bytes;
     }
-    return count;
+    return { records, bytes };
   }
 
   #keyOf(entry: Entry): string | undefined {
     return this.detached.has(entry) ? undefined : entry.record.key;
   }
 }
+
+const byPlace = (one: Entry, other: Entry) => one.record.place.localeCompare(other.record.place);
+const heldOf = ({ alive }: Model) => alive.filter(({ state }) => state === "held");
 
 test("keys in order, as many at once as there are places, nothing idle that could run, whatever happens", () => {
   fc.assert(
@@ -70,7 +79,8 @@ test("keys in order, as many at once as there are places, nothing idle that coul
       const started: Entry[] = [];
       const running: Entry[] = [];
       const { clock } = virtualPlatform();
-      const scheduler = new KeyScheduler(clock, places, entry => {
+      const load = new ParkedLoad();
+      const scheduler = new KeyScheduler(clock, places, load, entry => {
         assert.equal(entry.state, "running");
         if (!model.isKeyless(entry)) assert.equal(model.line(entry)[0], entry, "the first of its key");
         started.push(entry);
@@ -109,6 +119,13 @@ test("keys in order, as many at once as there are places, nothing idle that coul
           for (const entry of dropped) forget(entry);
         } else if (command === "unhold") {
           if (held.length > 0) scheduler.unhold(held[index % held.length] as Entry);
+        } else if (command === "take") {
+          const head = held[index % Math.max(held.length, 1)];
+          if (head === undefined) continue;
+          const line = model.isKeyless(head) ? [head] : model.line(head);
+          if (line.some(({ lane }) => lane !== head.lane)) continue;
+          assert.deepEqual(scheduler.take(head), line, "the whole line, in its order");
+          for (const entry of line) forget(entry);
         } else if (running.length > 0) {
           const entry = take(running, index);
           if (command === "done") {
@@ -127,7 +144,9 @@ test("keys in order, as many at once as there are places, nothing idle that coul
             model.alive.find(entry => model.canStart(entry)),
             undefined,
           );
-        assert.equal(scheduler.parked, model.parked());
+        assert.deepEqual({ records: load.records, bytes: load.bytes }, model.parked());
+        assert.deepEqual([...scheduler.held()].toSorted(byPlace), heldOf(model).toSorted(byPlace));
+        for (const lane of lanes) assert.equal(lane.parked, model.parked(lane).records);
         const parkedKeys = model.alive.filter(entry => entry.state === "held" && !model.isKeyless(entry));
         assert.equal(scheduler.parkedKeys, parkedKeys.length);
         for (const lane of lanes) {
@@ -144,7 +163,7 @@ test("a key with many entries waits behind one with a single one after each of i
   const { clock } = virtualPlatform();
   const started: string[] = [];
   let running: Entry | undefined;
-  const scheduler = new KeyScheduler(clock, 1, entry => {
+  const scheduler = new KeyScheduler(clock, 1, new ParkedLoad(), entry => {
     started.push(entry.key ?? "");
     running = entry;
   });
@@ -164,7 +183,7 @@ test("handlers that end at once neither nest nor keep the event loop for themsel
   const { clock } = virtualPlatform();
   let ended = 0;
   let depth = 0;
-  const scheduler: KeyScheduler = new KeyScheduler(clock, 1, entry => {
+  const scheduler: KeyScheduler = new KeyScheduler(clock, 1, new ParkedLoad(), entry => {
     assert.equal(depth++, 0);
     clock.stall(sliceMs / sliceEvery);
     ended++;
@@ -186,7 +205,7 @@ test("handlers that end at once neither nest nor keep the event loop for themsel
 test("stale work after re-assignment: a key of a lane that comes back waits for the handler of the lane before", () => {
   const { clock } = virtualPlatform();
   const started: Entry[] = [];
-  const scheduler = new KeyScheduler(clock, 4, entry => started.push(entry));
+  const scheduler = new KeyScheduler(clock, 4, new ParkedLoad(), entry => started.push(entry));
   const before = new LaneState(new FakeLane("ledger/3"));
   scheduler.open(before);
   const stale = entryOf(before, "a");

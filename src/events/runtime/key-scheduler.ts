@@ -4,6 +4,7 @@ import { EntryBatch } from "./entry-batch.ts";
 import type { Gathering } from "./gathering.ts";
 import { append, behead, prepend } from "./key-line.ts";
 import { sliceEvery, sliceMs } from "./limits.ts";
+import type { ParkedLoad } from "./parked-load.ts";
 import { ReadyLine } from "./ready-line.ts";
 
 /** What is done at the turn of a batch. */
@@ -38,7 +39,7 @@ export class KeyScheduler {
   readonly #batches = new Set<EntryBatch>();
   #taken = 0;
   #running = 0;
-  #parked = 0;
+  readonly #load: ParkedLoad;
   #parkedKeys = 0;
   #isStopped = false;
   #isDispatching = false;
@@ -49,12 +50,14 @@ export class KeyScheduler {
   };
 
   /**
+   * @param load where held entries and those behind them are counted
    * @param start runs an entry; it calls `done`, `hold` or `detach` for it, at once or later, exactly once
    * @param batchTurns where entries may have a `gathering`
    */
-  constructor(clock: Clock, places: number, start: (entry: Entry) => void, batchTurns?: BatchTurns) {
+  constructor(clock: Clock, places: number, load: ParkedLoad, start: (entry: Entry) => void, batchTurns?: BatchTurns) {
     this.#clock = clock;
     this.#places = places;
+    this.#load = load;
     this.#start = start;
     this.#batchTurns = batchTurns;
   }
@@ -64,13 +67,14 @@ export class KeyScheduler {
     return this.#running;
   }
 
-  /** Held entries and those behind them. */
-  get parked(): number {
-    return this.#parked;
-  }
-
+  /** Keys with a held entry from a lane. */
   get parkedKeys(): number {
     return this.#parkedKeys;
+  }
+
+  /** Those that have waited longest come first. May be taken meanwhile. */
+  held(): Iterable<Entry> {
+    return this.#held;
   }
 
   /** A lane has come. It shares its heads with the one of the same name that went before, while that still has handlers. */
@@ -96,7 +100,7 @@ export class KeyScheduler {
     }
     const { batch } = head.last;
     append(head, entry);
-    if (head.state === "held") this.#countParked(head.lane, 1);
+    if (head.state === "held") this.#load.add(head.lane, 1, entry.bytes);
     else if (batch !== undefined && batch.gathering === entry.gathering) batch.gathering.follow(batch, entry);
   }
 
@@ -199,6 +203,28 @@ export class KeyScheduler {
   unhold(entry: Entry): void {
     this.#unpark(entry);
     this.#ready(entry);
+  }
+
+  /**
+   * Takes out a held entry and those behind it, which are all of its lane: a line that is held has nothing of a lane before.
+   * @returns them in their order
+   */
+  take(head: Entry): Entry[] {
+    this.#unpark(head);
+    this.#unblock(head);
+    const taken: Entry[] = [];
+    for (let entry: Entry | undefined = head; entry !== undefined; ) {
+      const next = behead(entry);
+      entry.state = "over";
+      taken.push(entry);
+      entry = next;
+    }
+    const { key, lane } = head;
+    if (key !== undefined) {
+      lane.heads.delete(key);
+      this.#forget(lane);
+    }
+    return taken;
   }
 
   /** Nothing starts any more. */
@@ -335,19 +361,14 @@ export class KeyScheduler {
 
   #retain(entry: Entry): void {
     this.#held.add(entry);
-    if (entry.key !== undefined) this.#parkedKeys++;
-    this.#countParked(entry.lane, 1 + entry.behind);
+    if (entry.key !== undefined && entry.parkedKey === undefined) this.#parkedKeys++;
+    this.#load.add(entry.lane, 1 + entry.behind, entry.bytes + entry.bytesBehind);
   }
 
   #unpark(entry: Entry): void {
     this.#held.delete(entry);
-    if (entry.key !== undefined) this.#parkedKeys--;
-    this.#countParked(entry.lane, -1 - entry.behind);
-  }
-
-  #countParked(lane: LaneState, count: number): void {
-    this.#parked += count;
-    lane.parked += count;
+    if (entry.key !== undefined && entry.parkedKey === undefined) this.#parkedKeys--;
+    this.#load.add(entry.lane, -1 - entry.behind, -entry.bytes - entry.bytesBehind);
   }
 
   /** The lane that an entry blocked goes on, unless another blocks it too. */

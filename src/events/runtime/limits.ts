@@ -21,6 +21,19 @@ export const laneRecordsMin = 32;
 /** What parked records may hold of the buffer; the rest stays for keys that flow. */
 export const parkedShare = 0.5;
 
+/** A record is parked in memory for so long, in milliseconds; then it moves to the broker. */
+export const parkedMsMax = 600_000;
+/** Records of one write to the broker's parking place, and their bodies in bytes: about what a broker likes to get at once. */
+export const parkBatchRecordsMax = 256;
+export const parkBatchBytesMax = 1_048_576;
+/** Records of a key that come back from there together, once some have succeeded. */
+export const recallChunkMax = 64;
+/** And their bodies, in bytes, as far as those that came before tell. */
+export const recallBytesMax = 1_048_576;
+/** Reads of the place at once. */
+export const recallReadsMax = 4;
+/** What came back may hold so much beside the buffer, as a share of it. */
+export const recalledShare = 0.125;
 /** Events of a batch, unless its options say otherwise, and at most: of the latter two fit into what a member buffers. */
 export const batchEventsDefault = 100;
 export const batchEventsMax = 10_000;

@@ -31,8 +31,31 @@ export interface HandlingFailed extends OfEvent {
 export interface EventRetried extends OfEvent {
   readonly type: "events.retried";
   readonly delayMs: number;
-  /** `held`: here, unacknowledged, later ones of its key behind it. `moved`: by the broker, the others go on. */
-  readonly how: "held" | "moved";
+  /**
+   * `held`: here, unacknowledged, later ones of its key behind it. `parked`: so at the broker. `moved`: by the broker, the
+   * others go on.
+   */
+  readonly how: "held" | "parked" | "moved";
+}
+
+/** Events whose keys wait for another attempt have moved from memory to the group's parking place at the broker. */
+export interface EventsParked {
+  readonly type: "events.parked";
+  readonly group: string;
+  /** Where they came from: `orders/3`. */
+  readonly lane: string;
+  readonly events: number;
+  readonly keys: number;
+}
+
+/** The parking place did not take or give events; it is asked again. */
+export interface ParkingFailed {
+  readonly type: "events.parking.failed";
+  readonly group: string;
+  readonly lane: string;
+  readonly what: "park" | "recall";
+  readonly failures: number;
+  readonly error: unknown;
 }
 
 export interface EventDeadLettered extends OfEvent {
@@ -128,6 +151,14 @@ export interface ReplyDropped {
   readonly place: string;
 }
 
+/** The broker has no parking place for a group: when too many of its events are parked, their partitions pause. */
+export interface ParkingUnavailable {
+  readonly type: "events.parking.unavailable";
+  readonly group: string;
+  /** Says what is missing and what to do. */
+  readonly error: Error;
+}
+
 /** A subscription could not go on. */
 export interface SubscriptionFailed {
   readonly type: "events.subscription.failed";
@@ -155,6 +186,9 @@ export type EventsEvent =
   | EventBatchFailed
   | EventBatchAbandoned
   | EventMoveFailed
+  | EventsParked
+  | ParkingFailed
+  | ParkingUnavailable
   | RequestExpired
   | RequestReplied
   | ReplyUnsent

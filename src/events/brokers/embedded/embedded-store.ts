@@ -10,12 +10,14 @@ import {
   type LaneCommit,
   type LogRecord,
   type LogStore,
+  type ParkedRow,
   type PartitionBounds,
   partitionOf,
   type ReadAnswer,
   type ReadRequest,
   type ReturnedAnswer,
   type ReturnedRequest,
+  type RowToPark,
   type StoreMember,
   type StoreWatcher,
 } from "../../log/index.ts";
@@ -153,7 +155,7 @@ export class EmbeddedStore implements LogStore {
   }
 
   async commit({ group, member }: StoreMember, commits: readonly LaneCommit[], releases: boolean) {
-    const lanes = commits.map(({ lane, epoch, offset, metadata, settledIds, begunIds }) => ({
+    const lanes = commits.map(({ lane, epoch, offset, metadata, settledIds, begunIds, waitingIds }) => ({
       topic: lane.topic,
       partition: lane.partition,
       epoch,
@@ -161,6 +163,9 @@ export class EmbeddedStore implements LogStore {
       metadata,
       settledIds,
       begun: [...begunIds],
+      waiting: [...waitingIds].map(
+        ([id, { dueMs, history }]) => [id, dueMs, history.attempts, history.firstFailedAtMs ?? null] as const,
+      ),
     }));
     const counts = await this.#write({ kind: "commit", group, member, lanes, releases });
     if (releases) this.#regrouped(group);
@@ -168,20 +173,26 @@ export class EmbeddedStore implements LogStore {
   }
 
   async hold(group: string, record: LogRecord, dueMs: number, history: AttemptHistory): Promise<void> {
-    const { topic, offset } = record;
-    await this.#write({
-      kind: "hold",
-      group,
-      topic,
-      partition: record.partition,
-      offset,
-      storedAtMs: record.storedAtMs ?? null,
-      dueMs,
-      attempts: history.attempts,
-      firstFailedAtMs: history.firstFailedAtMs ?? null,
-      record: encodeBatch([record]),
-    });
+    const { topic } = record;
+    await this.#write({ kind: "hold", group, topic, ...waiting(record, dueMs, history) });
     for (const watcher of this.#watchers) watcher.held(group, topic, record.partition);
+  }
+
+  parked(group: string, { topic, partition }: HeldLane): readonly ParkedRow[] {
+    return this.#reading(() => this.#reader.parked(group, topic, partition));
+  }
+
+  readParked(_group: string, { topic }: HeldLane, ids: readonly number[]): readonly LogRecord[] {
+    return this.#reading(() => this.#reader.readParked(topic, ids));
+  }
+
+  park({ group, member }: StoreMember, { topic, partition, epoch }: HeldLane, rows: readonly RowToPark[]) {
+    const parked = rows.map(({ record, key, position = null, history, dueAtMs }) => ({
+      key,
+      position,
+      ...waiting(record, dueAtMs, history),
+    }));
+    return this.#write({ kind: "park", group, member, lane: { topic, partition, epoch }, rows: parked });
   }
 
   async bury(group: string, record: LogRecord, details: DeathDetails): Promise<void> {
@@ -407,6 +418,20 @@ export class EmbeddedStore implements LogStore {
       throw error;
     }
   }
+}
+
+/** The columns of a record that waits beside the log. */
+function waiting(record: LogRecord, dueMs: number, { attempts, firstFailedAtMs }: AttemptHistory) {
+  const { partition, offset, storedAtMs } = record;
+  return {
+    partition,
+    offset,
+    storedAtMs: storedAtMs ?? null,
+    dueMs,
+    attempts,
+    firstFailedAtMs: firstFailedAtMs ?? null,
+    record: encodeBatch([record]),
+  };
 }
 
 function coded(record: EventRecord): CodedRecord {

@@ -247,7 +247,7 @@ test("files that cannot be used are refused with what to do", async t => {
   newer.exec("CREATE TABLE trunkline_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT");
   newer.exec("INSERT INTO trunkline_schema VALUES ('events', 9)");
   newer.close();
-  await refused(join(path, "newer.db"), /newer\.db have version 9, this package knows up to 1: update it/);
+  await refused(join(path, "newer.db"), /newer\.db have version 9, this package knows up to 2: update it/);
   writeFileSync(join(path, "file"), "");
   await refused(join(path, "file", "events.db"), /ENOTDIR|EEXIST/);
   if (process.getuid?.() !== 0) {
@@ -255,6 +255,36 @@ test("files that cannot be used are refused with what to do", async t => {
     await refused(join(path, "none.db"), /cannot be opened/);
     chmodSync(path, 0o700);
   }
+});
+
+test("a file of version 1, which had nothing parked, goes on with all that it has", async t => {
+  const { file, open, platform, settle } = setting(t);
+  const before = await open();
+  const sink = await member(before);
+  await before.publish([eventRecord("a"), eventRecord("b")]);
+  await settle();
+  const [a, b] = sink.records_ as [LogRecord, LogRecord];
+  const held = sink.subscription.retryLater(a, 1_000, { attempts: 3, firstFailedAtMs: 7 });
+  await settle();
+  await held;
+  sink.settle(a);
+  sink.settle(b);
+  await settle();
+  await before.close();
+  const database = new DatabaseSync(file);
+  database.exec(`
+    DROP INDEX trunkline_parked;
+    DROP INDEX trunkline_returned_due;
+    ALTER TABLE trunkline_returned DROP COLUMN parked_key;
+    ALTER TABLE trunkline_returned DROP COLUMN parked_position;
+    CREATE INDEX trunkline_returned_due ON trunkline_returned (group_name, partition_id, due_at, id);
+    UPDATE trunkline_schema SET version = 1;
+  `);
+  database.close();
+  const again = await member(await open());
+  await platform.clock.advance(2_000);
+  assert.deepEqual(again.bodies(), ["a"]);
+  assert.equal(again.records_[0]?.history.attempts, 3);
 });
 
 test("a file that may only be read is refused for writing", async t => {

@@ -5,6 +5,7 @@ import { BrokerError } from "../../errors.ts";
 import {
   LogRecord,
   letterMatches,
+  type ParkedRow,
   type PartitionBounds,
   type ReadAnswer,
   type ReadRequest,
@@ -12,6 +13,7 @@ import {
   type ReturnedRequest,
 } from "../../log/index.ts";
 import { type CodedRecord, decodeBatch } from "./batch-codec.ts";
+import { parkedRows, returnedRecord } from "./parked-rows.ts";
 import { Statements } from "./statements.ts";
 
 type Row = Record<string, SQLInputValue>;
@@ -166,7 +168,8 @@ export class LogReader {
     const records: LogRecord[] = [];
     if (source === undefined) return { records, nextDueMs: Number.POSITIVE_INFINITY };
     const rows = this.#all(
-      "SELECT id, due_at FROM trunkline_returned WHERE group_name = ? AND partition_id = ? ORDER BY due_at, id LIMIT ?",
+      "SELECT id, due_at FROM trunkline_returned WHERE group_name = ? AND partition_id = ? AND parked_key IS NULL " +
+        "ORDER BY due_at, id LIMIT ?",
       group,
       source.id,
       except.size + recordsMax + 1,
@@ -176,9 +179,20 @@ export class LogReader {
       if (except.has(id)) continue;
       const dueMs = Number(row["due_at"]);
       if (dueMs > nowMs || records.length >= recordsMax) return { records, nextDueMs: dueMs };
-      records.push(this.#returned(topic, id));
+      const record = returnedRecord(this.#statements, topic, id);
+      if (record !== undefined) records.push(record);
     }
     return { records, nextDueMs: Number.POSITIVE_INFINITY };
+  }
+
+  parked(group: string, topic: string, partition: number): readonly ParkedRow[] {
+    this.partitionCount(topic);
+    const source = this.#partitions.get(`${topic}/${partition}`);
+    return source === undefined ? [] : parkedRows(this.#statements, group, source.id);
+  }
+
+  readParked(topic: string, ids: readonly number[]): readonly LogRecord[] {
+    return ids.flatMap(id => returnedRecord(this.#statements, topic, id) ?? []);
   }
 
   /** When the next scheduled record is due; Infinity: there is none. */
@@ -190,7 +204,9 @@ export class LogReader {
   groups(nowMs: number): readonly GroupStatus[] {
     const rows = this.#all(
       "SELECT l.group_name, p.id, p.topic, p.partition, max(p.next_offset - l.next_offset, 0) AS lag, l.next_offset, " +
-        "(SELECT count(*) FROM trunkline_returned r WHERE r.group_name = l.group_name AND r.partition_id = p.id) AS held, " +
+        "(SELECT count(*) FROM trunkline_returned r WHERE r.group_name = l.group_name AND r.partition_id = p.id " +
+        "AND parked_key IS NULL) + (SELECT count(*) FROM trunkline_returned r WHERE r.group_name = l.group_name " +
+        "AND r.partition_id = p.id AND parked_key IS NOT NULL) AS held, " +
         "(SELECT stored_at FROM trunkline_log b WHERE b.partition_id = p.id AND b.last_offset >= l.next_offset " +
         "ORDER BY b.last_offset LIMIT 1) AS oldest, " +
         "(SELECT count(*) FROM trunkline_member m, json_each(m.topics) t WHERE m.group_name = l.group_name " +
@@ -269,23 +285,6 @@ export class LogReader {
         cause,
       });
     }
-  }
-
-  #returned(topic: string, id: number): LogRecord {
-    const row = this.#get("SELECT * FROM trunkline_returned WHERE id = ?", id) as Row;
-    const [coded] = decodeBatch(row["record"] as Uint8Array) as [CodedRecord];
-    const firstFailedAtMs = row["first_failed_at"] === null ? undefined : Number(row["first_failed_at"]);
-    return new LogRecord(
-      topic,
-      Number(row["place_partition"]),
-      Number(row["place_offset"]),
-      coded.key,
-      coded.attributes,
-      coded.body,
-      row["stored_at"] === null ? undefined : Number(row["stored_at"]),
-      { attempts: Number(row["attempts"]), firstFailedAtMs },
-      id,
-    );
   }
 
   #partition(row: Row): Partition {

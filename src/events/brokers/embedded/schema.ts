@@ -3,12 +3,27 @@ import { sqliteTransaction } from "../../../platform/index.ts";
 import { BrokerError } from "../../errors.ts";
 
 /** Grows with every change of the tables. */
-const version = 1;
+const version = 2;
+
+const returnedIndexes = `
+  CREATE INDEX trunkline_returned_due ON trunkline_returned (group_name, partition_id, due_at, id)
+    WHERE parked_key IS NULL;
+  CREATE INDEX trunkline_parked ON trunkline_returned (group_name, partition_id, id) WHERE parked_key IS NOT NULL;
+`;
+
+/** From version 1, which had nothing parked. */
+const addParked = `
+  ALTER TABLE trunkline_returned ADD COLUMN parked_key TEXT;
+  ALTER TABLE trunkline_returned ADD COLUMN parked_position INTEGER;
+  DROP INDEX trunkline_returned_due;
+  ${returnedIndexes}
+`;
 
 /**
  * Times are milliseconds since 1970. `log` has a row for each batch (`batch-codec.ts`) of a partition, found by the offset of
  * its last record. A lane is what a group has of a partition: `owner` is the member that has it, `epoch` counts how often
- * it changed hands. `generation` and `held` of a group count what its members have to look at again.
+ * it changed hands. `generation` and `held` of a group count what its members have to look at again. What waits beside the log for another attempt is
+ * in `returned`: by its time, or parked in the line of a key.
  */
 const tables = `
   CREATE TABLE trunkline_partition (
@@ -61,9 +76,11 @@ const tables = `
     place_partition INTEGER NOT NULL,
     place_offset INTEGER NOT NULL,
     stored_at INTEGER,
-    record BLOB NOT NULL
+    record BLOB NOT NULL,
+    parked_key TEXT,
+    parked_position INTEGER
   ) STRICT;
-  CREATE INDEX trunkline_returned_due ON trunkline_returned (group_name, partition_id, due_at, id);
+  ${returnedIndexes}
   CREATE TABLE trunkline_scheduled (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     due_at INTEGER NOT NULL,
@@ -86,7 +103,7 @@ const tables = `
 `;
 
 /**
- * Makes the tables where they are missing.
+ * Makes the tables where they are missing, and what is missing of them.
  * @throws BrokerError when a newer version of this package has made them
  */
 export function makeTables(database: DatabaseSync, file: string): void {
@@ -95,6 +112,11 @@ export function makeTables(database: DatabaseSync, file: string): void {
     // Looked at again, now that nobody else writes.
     const found = versionOf(database);
     if (found === version) return;
+    if (found === 1) {
+      database.exec(addParked);
+      database.prepare("UPDATE trunkline_schema SET version = ? WHERE part = 'events'").run(version);
+      return;
+    }
     if (found !== undefined) {
       throw new BrokerError(
         `sqlite: the events in ${file} have version ${found}, this package knows up to ${version}: update it, or use another file`,

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { sqliteTransaction } from "../../../platform/index.ts";
 import { lagsOf, reassign } from "./group-tables.ts";
+import { parkAgain, parkRows } from "./parked-rows.ts";
 import { Statements } from "./statements.ts";
 import type {
   AppendAnswer,
@@ -53,6 +54,8 @@ export class WriteTransaction {
         return this.#commit(write);
       case "hold":
         return this.#hold(write);
+      case "park":
+        return parkRows(this.#statements, write);
       case "bury":
         return this.#bury(write);
       case "replay":
@@ -171,7 +174,7 @@ export class WriteTransaction {
   }
 
   #commit({ group, member, lanes, releases }: CommitWrite): readonly boolean[] {
-    const counts = lanes.map(({ topic, partition, epoch, offset, metadata, settledIds, begun }) => {
+    const counts = lanes.map(({ topic, partition, epoch, offset, metadata, settledIds, begun, waiting }) => {
       // The fence: a lane that has changed hands since has another epoch, one that was taken away has no owner.
       const isMine = this.#changed(
         "UPDATE trunkline_lane SET next_offset = ?, metadata = ?, owner = iif(?, NULL, owner) " +
@@ -190,6 +193,7 @@ export class WriteTransaction {
       for (const [id, attempts] of begun) {
         this.#run("UPDATE trunkline_returned SET attempts = ? WHERE id = ?", attempts, id);
       }
+      parkAgain(this.#statements, waiting);
       for (const id of settledIds) this.#run("DELETE FROM trunkline_returned WHERE id = ?", id);
       return true;
     });

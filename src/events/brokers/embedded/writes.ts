@@ -13,6 +13,7 @@ export type Write =
   | { readonly kind: "leave"; readonly group: string; readonly member: string }
   | CommitWrite
   | HoldWrite
+  | ParkWrite
   | BuryWrite
   | { readonly kind: "replay"; readonly letterId: string; readonly partitionOfKey: number | undefined }
   | { readonly kind: "discard"; readonly letterId: string }
@@ -67,6 +68,7 @@ export interface CommitLane extends HeldLane {
   readonly metadata: string;
   readonly settledIds: readonly number[];
   readonly begun: readonly (readonly [id: number, attempts: number])[];
+  readonly waiting: readonly (readonly [id: number, dueMs: number, attempts: number, firstFailedAtMs: number | null])[];
 }
 
 export interface HoldWrite {
@@ -80,6 +82,19 @@ export interface HoldWrite {
   readonly attempts: number;
   readonly firstFailedAtMs: number | null;
   readonly record: Uint8Array;
+}
+
+export interface ParkWrite {
+  readonly kind: "park";
+  readonly group: string;
+  readonly member: string;
+  readonly lane: HeldLane;
+  readonly rows: readonly ParkRow[];
+}
+
+export interface ParkRow extends Omit<HoldWrite, "kind" | "group" | "topic"> {
+  readonly key: string;
+  readonly position: number | null;
 }
 
 export interface BuryWrite {
@@ -113,6 +128,7 @@ export interface WriteAnswers {
   readonly leave: undefined;
   readonly commit: readonly boolean[];
   readonly hold: undefined;
+  readonly park: readonly number[] | undefined;
   readonly bury: undefined;
   readonly replay: ReplayAnswer | undefined;
   readonly discard: boolean;

@@ -7,6 +7,8 @@ export interface OutgoingRecord {
   /** Names and values by turns. */
   readonly headers: readonly string[];
   readonly timestampMs: number;
+  /** @default where the key belongs */
+  readonly partition?: number | undefined;
 }
 
 /** Whom the broker takes a batch from, and which record of the partition its first one is (KIP-98). */

@@ -12,6 +12,7 @@ import type {
 } from "../../driver.ts";
 import { BrokerError } from "../../errors.ts";
 import type { EventRecord, StoredRecord } from "../../record.ts";
+import type { ParkingUnavailable } from "../../runtime/observed.ts";
 import { Cluster } from "./cluster.ts";
 import { ConsumerProtocolMember } from "./consumer-member.ts";
 import { type FindContract, Framing } from "./framing.ts";
@@ -20,6 +21,7 @@ import { groupStatuses } from "./groups.ts";
 import { DeadLetters } from "./letters.ts";
 import { bodyBytesMax, commitEveryMs, firstContactMs, requestTimeoutMs } from "./limits.ts";
 import type { ScanParts } from "./log-scan.ts";
+import { parkedByLane } from "./parked-topic.ts";
 import { pause } from "./pause.ts";
 import { Producer } from "./producer.ts";
 import { outgoingEvent } from "./records.ts";
@@ -27,7 +29,15 @@ import { KafkaReplies } from "./replies.ts";
 import { specificOptions } from "./specific-options.ts";
 import { KafkaSubscription, type SubscriptionParts } from "./subscription.ts";
 import { tail } from "./tail.ts";
-import { deadTopic, ensureTopics, plainTopic, removeTopic, retryTopicOf } from "./topics.ts";
+import {
+  deadTopic,
+  ensureTopics,
+  parkedTopic,
+  parkedTopicOf,
+  plainTopic,
+  removeTopic,
+  retryTopicOf,
+} from "./topics.ts";
 import type { Address, CallError, Channel, KafkaClient } from "./wire.ts";
 
 /** Events over Kafka. */
@@ -41,6 +51,7 @@ export class KafkaDriver implements BrokerDriver {
     transactions: true,
     requests: true,
     order: "key",
+    parking: true,
     bodyBytesMax,
   };
   readonly deadLetters: DeadLetterStore;
@@ -142,9 +153,11 @@ export class KafkaDriver implements BrokerDriver {
     const retryTopic = retryTopicOf(group);
     await this.#ensure([...topics, retryTopic].map(plainTopic));
     await this.#ensure([deadTopic(group)]);
+    const canPark = demand.isTransactional !== true && (await this.#canPark(group, demand.order === "key"));
+    if (demand.isTransactional === true) await this.#refuseParked(group);
     const member = { group, topics: [...topics, retryTopic], ...options };
     return outsideContext(async () => {
-      const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, sink, () =>
+      const subscription: KafkaSubscription = new KafkaSubscription(this.#parts, demand, member, canPark, sink, () =>
         this.#subscriptions.delete(subscription),
       );
       this.#subscriptions.add(subscription);
@@ -194,8 +207,34 @@ export class KafkaDriver implements BrokerDriver {
     return this.close();
   }
 
-  #ensure(topics: Parameters<typeof ensureTopics>[3]): Promise<void> {
-    const mayCreate = this.#context.options.createTopics === true;
+  /** What comes back from a parking topic cannot be settled in a transaction. */
+  async #refuseParked(group: string): Promise<void> {
+    let events = 0;
+    for (const count of (await parkedByLane(this.#parts, group)).values()) events += count;
+    if (events === 0) return;
+    throw new BrokerError(
+      `kafka: group ${group} has ${events} parked events in ${parkedTopicOf(group)}; let it finish them without transactions first`,
+    );
+  }
+
+  /**
+   * A group goes on without a parking topic: its partitions pause when too many events are parked.
+   * @param mayPark otherwise only what was parked before is looked for
+   */
+  async #canPark(group: string, mayPark: boolean): Promise<boolean> {
+    try {
+      await this.#ensure([parkedTopic(group)], mayPark);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      const event: ParkingUnavailable = { type: "events.parking.unavailable", group, error };
+      if (mayPark) this.#context.observer.emit(event);
+      return false;
+    }
+  }
+
+  #ensure(topics: Parameters<typeof ensureTopics>[3], isWanted = true): Promise<void> {
+    const mayCreate = isWanted && this.#context.options.createTopics === true;
     return ensureTopics(this.#control, this.#cluster, this.#platform.clock, topics, mayCreate);
   }
 

@@ -2,6 +2,7 @@ import type { GroupStatus } from "../../driver.ts";
 import { code } from "./error-codes.ts";
 import { requestTimeoutMs } from "./limits.ts";
 import { repeated, type ScanParts } from "./log-scan.ts";
+import { parkedByLane } from "./parked-topic.ts";
 import { bounds } from "./starting-points.ts";
 
 /** The groups of consumers that the cluster knows, with what waits for each in each partition. */
@@ -38,10 +39,11 @@ export async function groupStatuses(parts: ScanParts): Promise<readonly GroupSta
             there.map(({ topic, partition }) => ({ topic, partition, which: "latest" as const })),
           ),
         );
+        const parked = await parkedByLane(parts, group);
         const endOf = new Map(ends.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset]));
         for (const { topic, partition, offset } of there) {
           const lane = `${topic}/${partition}`;
-          const lag = Math.max((endOf.get(lane) ?? offset) - offset, 0);
+          const lag = Math.max((endOf.get(lane) ?? offset) - offset, 0) + (parked.get(lane) ?? 0);
           statuses.push({ group, topic, lane, lag, oldestAgeMs: undefined, consumers: members.get(group) });
         }
       }

@@ -100,6 +100,14 @@ export const deleteTopicMs = 3_000;
 /** Records that a tail holds ahead of its reader, for each partition. */
 export const tailRecordsMax = 1_000;
 
+/** Parked records of a lane: their index takes 500 bytes for each. */
+export const parkedRecordsMax = 20_000;
+/** A tombstone or a new version of a parked record that could not be written is written again after so long. */
+export const parkedAgainMs = 1_000;
+/** The parking topic is compacted in pieces of this age or size, because a lane that comes reads all of it. */
+export const parkedSegmentMs = 3_600_000;
+export const parkedSegmentBytes = 64 * 1_048_576;
+
 /** The coordinator aborts a transaction that takes longer: a member that crashes in one holds others up for so long. */
 export const transactionTimeoutMs = 15_000;
 /** We give it up before. */

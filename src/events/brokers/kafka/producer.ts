@@ -101,7 +101,7 @@ export class Producer {
   }
 
   #add(pending: PendingRecord, spread: number): void {
-    const { topic, key } = pending.record;
+    const { topic, key, partition: wanted } = pending.record;
     const waiting = this.#unplaced.get(topic);
     const partitions = this.#cluster.topic(topic)?.leaders.length ?? 0;
     if (waiting !== undefined || partitions === 0) {
@@ -109,7 +109,7 @@ export class Producer {
       else waiting.push(pending);
       return;
     }
-    const number = key === undefined ? Math.floor(spread * partitions) : partitionOf(key, partitions);
+    const number = wanted ?? (key === undefined ? Math.floor(spread * partitions) : partitionOf(key, partitions));
     const partition = this.#partition(topic, number);
     partition.add(pending);
     this.#busy.add(partition);

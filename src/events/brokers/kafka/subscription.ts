@@ -13,12 +13,15 @@ import type { Framing } from "./framing.ts";
 import type { GroupHost, Member, MemberOptions } from "./group-member.ts";
 import type { DeadLetters } from "./letters.ts";
 import { leaveTimeoutMs, revokeBudgetMs, startTimeoutMs } from "./limits.ts";
+import type { ParkedRow } from "./parked-records.ts";
+import { ParkedTopic } from "./parked-topic.ts";
+import { KafkaParking } from "./parking.ts";
 import type { FetchTarget, MakeRecord } from "./partition-reader.ts";
 import { pause } from "./pause.ts";
 import type { Producer } from "./producer.ts";
 import { outgoingRetry, recordAt, retriedAt } from "./records.ts";
 import { type StartingPoint, startingPoints } from "./starting-points.ts";
-import { retryTopicOf } from "./topics.ts";
+import { parkedTopicOf, retryTopicOf } from "./topics.ts";
 import { type SourceOutputs, TransactionalLane } from "./transactional-lane.ts";
 import { TransactionalProducer } from "./transactional-producer.ts";
 import type { Channel, KafkaClient, Place } from "./wire.ts";
@@ -42,6 +45,7 @@ export interface SubscriptionParts {
 interface Held {
   readonly lane: LogLane;
   readonly target: FetchTarget;
+  readonly parking: KafkaParking | undefined;
 }
 
 /**
@@ -55,6 +59,8 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   readonly #sink: RecordSink;
   readonly #retryTopic: string;
   readonly #gate: DueGate;
+  /** `undefined` where the group has no such topic. */
+  readonly #parked: ParkedTopic | undefined;
   readonly #fetcher: Fetcher;
   readonly #member: Member;
   readonly #commits: Commits;
@@ -76,6 +82,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     parts: SubscriptionParts,
     demand: SubscriptionDemand,
     options: MemberOptions,
+    canPark: boolean,
     sink: RecordSink,
     whenOver: () => void,
   ) {
@@ -85,6 +92,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     this.#sink = sink;
     this.#whenOver = whenOver;
     this.#retryTopic = retryTopicOf(demand.group);
+    if (canPark) this.#parked = new ParkedTopic(parkedTopicOf(demand.group), parts, parts.producer);
     this.#gate = new DueGate(sink, this.#clock);
     this.#gate.onFreed = () => this.#fetcher.wake();
     this.#fetcher = new Fetcher(parts.client, parts.cluster, parts.platform, this);
@@ -184,6 +192,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const tooLong = outsideContext(() => this.#clock.after(leaveTimeoutMs, () => this.#member.abandon(), true));
     this.#commits.stop();
     await this.#commits.running;
+    await this.#flushed([...this.#held.values()], this.#lost.signal);
     const last = this.#closeLanes([...this.#held.values()]);
     const isCommitted = await this.#commits.last(last, untilMs, this.#lost.signal);
     this.#closed.abort();
@@ -216,6 +225,7 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const handlers = held.map(({ lane }) => this.#sinkOf(lane).revoke(lane, revokeBudgetMs));
     await Promise.race([Promise.all(handlers), whenLost]);
     await Promise.race([this.#commits.running, whenLost]);
+    await this.#flushed(held, lost);
     if (lost.aborted) return;
     const last = this.#closeLanes(held);
     await Promise.race([this.#commits.last(last, this.#clock.now() + leaveTimeoutMs, lost), whenLost]);
@@ -224,8 +234,9 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   lose(places: readonly Place[]): void {
     this.#lost.abort();
     this.#lost = new AbortController();
-    for (const { lane } of this.#take(places)) {
+    for (const { lane, parking } of this.#take(places)) {
       this.#held.delete(lane.name);
+      parking?.close();
       lane.lose();
     }
   }
@@ -241,8 +252,19 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
   truncated(target: FetchTarget, offset: number): void {
     const held = this.#held.get(nameOf(target));
     if (held?.target !== target) return;
+    held.parking?.close();
     held.lane.lose();
-    this.#openLane({ topic: target.topic, partition: target.partition, offset, metadata: undefined });
+    const { topic, partition } = target;
+    const point = { topic, partition, offset, metadata: undefined };
+    if (this.#parked === undefined) {
+      this.#openLane(point, undefined);
+      return;
+    }
+    this.#held.delete(held.lane.name);
+    this.#fetcher.remove(target);
+    const epoch = ++this.#epoch;
+    this.#opening.set(nameOf(point), epoch);
+    void this.#open([point], epoch, async () => [point]);
   }
 
   // Of lanes.
@@ -262,13 +284,19 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
 
   // Opening and giving away.
 
-  async #open(places: readonly Place[], epoch: number): Promise<void> {
+  async #open(
+    places: readonly Place[],
+    epoch: number,
+    pointsOf = (mine: readonly Place[]) =>
+      startingPoints(this.#parts, this.#member, mine, place => this.#fromOf(place)),
+  ): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         const mine = () => places.filter(place => this.#opening.get(nameOf(place)) === epoch);
-        const points = await startingPoints(this.#parts, this.#member, mine(), place => this.#fromOf(place));
+        const points = await pointsOf(mine());
+        const parked = await this.#parked?.load(new Set(mine().map(nameOf)));
         const wanted = new Set(mine().map(nameOf));
-        for (const point of points) if (wanted.has(nameOf(point))) this.#openLane(point);
+        for (const point of points) if (wanted.has(nameOf(point))) this.#openLane(point, parked?.get(nameOf(point)));
         for (const name of wanted) this.#opening.delete(name);
         if (this.#held.size === 0) this.#hasStarted();
         return;
@@ -287,7 +315,10 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     return topic === this.#retryTopic ? "beginning" : this.#demand.from;
   }
 
-  #openLane({ topic, partition, offset, metadata }: StartingPoint): void {
+  #openLane(
+    { topic, partition, offset, metadata }: StartingPoint,
+    parked: ReadonlyMap<string, ParkedRow> | undefined,
+  ): void {
     const isRetry = topic === this.#retryTopic;
     const sink = isRetry ? this.#gate : this.#sink;
     const epoch = ++this.#epoch;
@@ -296,7 +327,13 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const framed = (record: EventRecord) => this.#parts.framing?.framed(record) ?? record;
     const lane = this.#producer === undefined ? new LogLane(options) : new TransactionalLane(options, framed);
     const target = isRetry ? this.#gate.target(lane) : lane;
-    this.#held.set(lane.name, { lane, target });
+    const topicId = this.#parts.cluster.topic(topic)?.topicId;
+    let parking: KafkaParking | undefined;
+    if (this.#parked !== undefined && topicId !== undefined) {
+      parking = new KafkaParking(lane, topicId, this.#parked, parked?.values() ?? [], this.#clock);
+      lane.usePlace(parking);
+    }
+    this.#held.set(lane.name, { lane, target, parking });
     sink.opened(lane);
     if (this.#isStopped) lane.drain();
     else this.#fetch(target, isRetry ? retriedAt : recordAt);
@@ -328,9 +365,18 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     return taken;
   }
 
+  /** What was settled and put back in parking places is durable, or it has taken too long. */
+  async #flushed(held: readonly Held[], lost: AbortSignal): Promise<void> {
+    for (const { parking } of held) parking?.giveBack();
+    const done = new AbortController();
+    void Promise.all(held.map(({ parking }) => parking?.flush())).then(() => done.abort());
+    await pause(this.#clock, leaveTimeoutMs, AbortSignal.any([lost, done.signal]));
+  }
+
   #closeLanes(held: readonly Held[]): readonly LaneCommit[] {
     const last: LaneCommit[] = [];
-    for (const { lane } of held) {
+    for (const { lane, parking } of held) {
+      parking?.close();
       const commit = lane.close();
       if (commit !== undefined) last.push(commit);
       if (this.#held.get(lane.name)?.lane === lane) this.#held.delete(lane.name);

@@ -2,13 +2,15 @@ import type { Clock } from "../../../platform/index.ts";
 import { BrokerError } from "../../errors.ts";
 import type { Cluster } from "./cluster.ts";
 import { code, codeText } from "./error-codes.ts";
-import { deliveryTimeoutMs } from "./limits.ts";
+import { deliveryTimeoutMs, parkedSegmentBytes, parkedSegmentMs } from "./limits.ts";
 import { pause } from "./pause.ts";
 import { CallError, type Channel, type NewTopic } from "./wire.ts";
 
 /** Names of the topics that a group has beside those that it reads. */
 export const retryTopicOf = (group: string): string => `${group}.retry`;
 export const deadTopicOf = (group: string): string => `${group}.dead`;
+
+export const parkedTopicOf = (group: string): string => `${group}.parked`;
 
 export const plainTopic = (topic: string): NewTopic => ({ topic, partitions: -1, config: {} });
 
@@ -17,6 +19,20 @@ export const deadTopic = (group: string): NewTopic => ({
   topic: deadTopicOf(group),
   partitions: 1,
   config: { "cleanup.policy": "compact" },
+});
+
+/** Parked records by their places: as dead letters, read as a whole when a lane comes. */
+export const parkedTopic = (group: string): NewTopic => ({
+  topic: parkedTopicOf(group),
+  partitions: 1,
+  config: {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.1",
+    // An event of the largest size has some more headers there.
+    "max.message.bytes": "2097152",
+    "segment.bytes": String(parkedSegmentBytes),
+    "segment.ms": String(parkedSegmentMs),
+  },
 });
 
 /**

@@ -2,7 +2,7 @@ import { outsideContext, type Platform, type Timer } from "../../../platform/ind
 import type { DeadLetter } from "../../dead-letter.ts";
 import type { PublishFailure } from "../../driver.ts";
 import { PublishError } from "../../errors.ts";
-import { type Due, DueQueue, LogRecord, partitionOf, type StoreWatcher } from "../../log/index.ts";
+import { type Due, DueQueue, LogRecord, partitionOf, type RowToPark, type StoreWatcher } from "../../log/index.ts";
 import type { AttemptHistory, EventRecord, StoredRecord } from "../../record.ts";
 import { memoryRoomRatio, recordOverheadBytes } from "./limits.ts";
 
@@ -73,6 +73,18 @@ export interface GroupLane {
   /** Records that wait for another attempt. */
   readonly returned: DueQueue<Returned>;
   readonly returnedById: Map<number, Returned>;
+  /** Records whose keys wait for another attempt, by their number, in the order in which they were parked. */
+  readonly parked: Map<number, Parked>;
+}
+
+/** A record in a group's parking place. */
+export interface Parked {
+  readonly key: string;
+  readonly position: number | undefined;
+  readonly record: StoredRecord;
+  readonly offset: number;
+  dueMs: number;
+  history: AttemptHistory;
 }
 
 /** A record that waits beside the log. */
@@ -161,7 +173,20 @@ export class MemoryLog {
     this.#bytes += bytesOf(record);
   }
 
+  park(lane: GroupLane, { record, key, position, dueAtMs: dueMs, history }: RowToPark): number {
+    const id = ++this.#lastId;
+    lane.parked.set(id, { key, position, record, offset: record.offset, dueMs, history });
+    this.#bytes += bytesOf(record);
+    return id;
+  }
+
   settleReturned(lane: GroupLane, id: number): void {
+    const parked = lane.parked.get(id);
+    if (parked !== undefined) {
+      lane.parked.delete(id);
+      this.#bytes -= bytesOf(parked.record);
+      return;
+    }
     const returned = lane.returnedById.get(id);
     if (returned === undefined) return;
     lane.returned.remove(returned);

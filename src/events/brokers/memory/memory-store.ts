@@ -15,17 +15,26 @@ import {
   letterMatches,
   letterOf,
   noHistory,
+  type ParkedRow,
   type PartitionBounds,
   partitionOf,
   type ReadAnswer,
   type ReadRequest,
   type ReturnedAnswer,
   type ReturnedRequest,
+  type RowToPark,
   type StoreMember,
   type StoreWatcher,
 } from "../../log/index.ts";
 import type { AttemptHistory, EventRecord } from "../../record.ts";
-import { type GroupLane, type MemoryGroup, type MemoryLog, type Returned, recordAt } from "./memory-log.ts";
+import {
+  type GroupLane,
+  type MemoryGroup,
+  type MemoryLog,
+  type Parked,
+  type Returned,
+  recordAt,
+} from "./memory-log.ts";
 
 /** A connection to a memory broker. */
 export class MemoryStore implements LogStore {
@@ -92,7 +101,8 @@ export class MemoryStore implements LogStore {
         if (group.lanes.has(lane)) continue;
         const offset = from === "now" ? log.nextOffset : log.firstOffset;
         const [returned, returnedById] = [new DueQueue<Returned>(), new Map<number, Returned>()];
-        group.lanes.set(lane, { topic, partition, offset, epoch: 0, owner: undefined, returned, returnedById });
+        const [owner, parked] = [undefined, new Map<number, Parked>()];
+        group.lanes.set(lane, { topic, partition, offset, epoch: 0, owner, returned, returnedById, parked });
       }
     }
     this.#regrouped(name);
@@ -168,6 +178,7 @@ export class MemoryStore implements LogStore {
       const lane = this.#lane(group, commit.lane.topic, commit.lane.partition);
       if (lane.epoch !== commit.epoch || lane.owner !== member) return false;
       lane.offset = commit.offset;
+      for (const [id, again] of commit.waitingIds) Object.assign(lane.parked.get(id) ?? {}, again);
       for (const id of commit.settledIds) this.#log.settleReturned(lane, id);
       if (releases) lane.owner = undefined;
       return true;
@@ -178,6 +189,33 @@ export class MemoryStore implements LogStore {
 
   async hold(group: string, record: LogRecord, dueMs: number, history: AttemptHistory): Promise<void> {
     this.#hold(group, record, record.partition, record.offset, dueMs, history);
+  }
+
+  parked(group: string, { topic, partition }: HeldLane): readonly ParkedRow[] {
+    const rows: ParkedRow[] = [];
+    for (const [id, { key, position, dueMs }] of this.#lane(group, topic, partition).parked) {
+      rows.push({ id, key, position, dueMs });
+    }
+    return rows;
+  }
+
+  readParked(group: string, { topic, partition }: HeldLane, ids: readonly number[]): readonly LogRecord[] {
+    const { parked } = this.#lane(group, topic, partition);
+    const records: LogRecord[] = [];
+    for (const id of ids) {
+      const found = parked.get(id);
+      if (found === undefined) continue;
+      const { record, offset, history } = found;
+      const { key, attributes, body, storedAtMs } = record;
+      records.push(new LogRecord(topic, partition, offset, key, attributes, body, storedAtMs, history, id));
+    }
+    return records;
+  }
+
+  async park({ group, member }: StoreMember, { topic, partition, epoch }: HeldLane, rows: readonly RowToPark[]) {
+    const lane = this.#lane(group, topic, partition);
+    if (lane.epoch !== epoch || lane.owner !== member) return undefined;
+    return rows.map(row => this.#log.park(lane, row));
   }
 
   async bury(group: string, record: LogRecord, details: DeathDetails): Promise<void> {
@@ -191,14 +229,14 @@ export class MemoryStore implements LogStore {
     const nowMs = this.#platform.clock.wall();
     const all: GroupStatus[] = [];
     for (const [group, { lanes, members }] of this.#log.groups) {
-      for (const [lane, { topic, partition, offset, returned }] of lanes) {
+      for (const [lane, { topic, partition, offset, returned, parked }] of lanes) {
         const log = this.#log.topic(topic).partitions[partition];
         const oldest = log?.get(Math.max(offset, log.firstOffset));
         all.push({
           group,
           topic,
           lane,
-          lag: (log?.nextOffset ?? offset) - offset + returned.size,
+          lag: (log?.nextOffset ?? offset) - offset + returned.size + parked.size,
           oldestAgeMs: oldest === undefined ? undefined : nowMs - oldest.storedAtMs,
           consumers: [...members.values()].filter(topics => topics.has(topic)).length,
         });
