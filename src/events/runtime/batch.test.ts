@@ -400,6 +400,27 @@ test("block: a batch that waits lets go of what is in the failed event's lane", 
   assert.deepEqual(runs, ["bad1", "b1 c1", "bad1", "a1"]);
 });
 
+test("block: several of a key that failed in a batch: nothing else of their lane begins before the last of them is done with", async () => {
+  const runs: string[] = [];
+  const scene = batchScene(
+    { eventsMax: 3, waitMs: 0 },
+    (events, batch) => {
+      runs.push(textOf(events));
+      if (events.length === 1) return;
+      batch.fail(0, new Error("no"));
+      batch.fail(2, new Error("no"));
+    },
+    { onFailure: "block", concurrency: 1 },
+  );
+  scene.consumer.records(
+    scene.lane,
+    [1, 2, 3].map(number => placedRecord("a", number)),
+  );
+  scene.deliver("b", 1);
+  await scene.platform.clock.advance(2_000);
+  assert.deepEqual(runs, ["a1 a2 a3", "a1", "a2", "a3", "b1"]);
+});
+
 test("a lane that is lost takes its events out of a batch that waits; those of others stay", async () => {
   const runs: string[] = [];
   const scene = batchScene({ eventsMax: 10, waitMs: 20 }, events => void runs.push(textOf(events)));

@@ -169,7 +169,7 @@ export class Flow implements ParkingHost {
   leaveBatch(batch: EntryBatch, fates: ReadonlyMap<Entry, Fate>): void {
     const { entries } = batch;
     for (const entry of entries) if (!fates.has(entry)) entry.source.settle(entry.record);
-    this.#scheduler.end(batch, entry => fates.get(entry) === "again");
+    this.#scheduler.end(batch, entry => fates.get(entry) === "again", this.#isBlocking);
     const lanes = new Set<LaneState>();
     for (const entry of entries) {
       lanes.add(entry.lane);

@@ -151,10 +151,7 @@ export class KeyScheduler {
   hold(entry: Entry, isBlocking: boolean): void {
     this.#leavePlace(entry, "held");
     this.#retain(entry);
-    if (isBlocking && !entry.isBlocking) {
-      entry.isBlocking = true;
-      entry.lane.blockers++;
-    }
+    if (isBlocking) this.#block(entry);
   }
 
   /** A running entry gives back its place and its key; it is held all the same. */
@@ -168,9 +165,9 @@ export class KeyScheduler {
 
   /**
    * A batch that has run is done with. Entries that do not go again are too; the others have further turns alone, in their
-   * order and before what waits behind them.
+   * order and before what waits behind them. `isBlocking`: and before anything else of the lane, as far as one has failed.
    */
-  end(batch: EntryBatch, goesAgain: (entry: Entry) => boolean): void {
+  end(batch: EntryBatch, goesAgain: (entry: Entry) => boolean, isBlocking: boolean): void {
     this.#taken--;
     this.#running -= batch.entries.length;
     for (const entry of batch.entries) entry.lane.running--;
@@ -188,6 +185,9 @@ export class KeyScheduler {
         if (goesAgain(head)) again.push(head);
         head = next;
       }
+      // Those before a failed one too: it cannot be done with before they are.
+      const failed = isBlocking ? again.findLastIndex(({ step }) => step.kind === "failed") : -1;
+      for (const one of again.slice(0, failed + 1)) this.#block(one);
       for (const one of again.toReversed()) {
         one.state = "waiting";
         head = prepend(one, head);
@@ -369,6 +369,13 @@ export class KeyScheduler {
     this.#held.delete(entry);
     if (entry.key !== undefined && entry.parkedKey === undefined) this.#parkedKeys--;
     this.#load.add(entry.lane, -1 - entry.behind, -entry.bytes - entry.bytesBehind);
+  }
+
+  /** Nothing else of the lane begins before the entry is done with. */
+  #block(entry: Entry): void {
+    if (entry.isBlocking) return;
+    entry.isBlocking = true;
+    entry.lane.blockers++;
   }
 
   /** The lane that an entry blocked goes on, unless another blocks it too. */
