@@ -19,9 +19,9 @@ const dependencies = [
   "@bufbuild/protovalidate",
   "@bufbuild/re2",
 ];
-/** Half of it unpacked are source maps, which carry src/ so that stack traces are readable; a quarter is events with four brokers. */
-const packedKiBMax = 1_800;
-const unpackedKiBMax = 7_000;
+/** Half of it unpacked are source maps, which carry src/ so that stack traces are readable; a third is events with four brokers. */
+const packedKiBMax = 2_000;
+const unpackedKiBMax = 8_000;
 
 const folder = mkdtempSync(join(tmpdir(), "trunkline-package-"));
 const staged = join(folder, "staged");

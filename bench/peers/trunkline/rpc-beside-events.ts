@@ -9,7 +9,7 @@ import { contractOf, type EventsSample, type EventsTask, eventOf } from "../prot
 import { createdAtMs, plainOrder } from "../protocol/order.ts";
 
 const eventsPerSecond = 10_000;
-const burstMs = 5;
+const burstMs = 1;
 
 /**
  * A server whose client makes one call after the other; with events, the same process publishes to the embedded broker and
