@@ -73,6 +73,14 @@ export class Framing {
     return { ...record, body: this.#writer.frame(contract, record.body) };
   }
 
+  /** Finds the message of a record that was read by itself. @returns false while its schema is being asked for */
+  unframe(record: LogRecord): boolean {
+    const bytes = Buffer.from(record.body.buffer, record.body.byteOffset, record.body.byteLength);
+    if (!this.reader.isReady(bytes, 0, bytes.length)) return false;
+    record.wrapped = this.reader.unwrap(record.body);
+    return true;
+  }
+
   /** Makes records whose messages are found in their frames. */
   unframing(make: MakeRecord): MakeRecord {
     return (cursor, header, topic, partition): LogRecord => {

@@ -11,9 +11,12 @@ import { demand, driverContext, eventRecord, member, type RecordingSink } from "
 import { EventCatalog } from "../../runtime/catalog.ts";
 import { Consumer } from "../../runtime/consumer.ts";
 import { handlingOf } from "../../runtime/handling.ts";
+import { Cluster } from "./cluster.ts";
 import { KafkaDriver } from "./driver.ts";
 import { FakeCluster } from "./fake-cluster.fixture.ts";
-import type { KafkaParking } from "./parking.ts";
+import { ParkedTopic } from "./parked-topic.ts";
+import { KafkaParking } from "./parking.ts";
+import { Producer } from "./producer.ts";
 import type { Channel, KafkaClient } from "./wire.ts";
 
 const address = [{ host: "b1", port: 9_092 }];
@@ -366,6 +369,38 @@ describe("parking on Kafka", () => {
       records.map(({ body }) => Buffer.from(body).toString()),
       ["1", "2", "3"],
     );
+  });
+
+  test("what is in a frame comes back when its schema is there", async () => {
+    const platform = virtualPlatform();
+    const cluster = new FakeCluster(platform.clock);
+    cluster.topic("orders", 1);
+    const driver = new KafkaDriver(cluster, address, driverContext(platform, { createTopics: true }));
+    const one = await within(platform, member(driver));
+    await within(platform, driver.publish([eventRecord("framed", { key: "k" })]));
+    await platform.clock.advance(1_000);
+    const [record] = one.records_ as [LogRecord];
+    const lane = record.lane as LogLane;
+    let isThere = false;
+    const framing = {
+      unframe(read: LogRecord) {
+        read.wrapped = isThere ? { format: "json", payload: read.body, typeName: undefined } : undefined;
+        return isThere;
+      },
+    };
+    const parts = { client: cluster, channel: cluster.channel(), platform };
+    const view = new Cluster(parts.channel, address, platform);
+    const producer = new Producer(cluster, parts.channel, view, platform);
+    const topic = new ParkedTopic("billing.parked", { ...parts, cluster: view }, producer);
+    const parking = new KafkaParking(lane, "id", topic, [], platform.clock, framing);
+    await within(platform, view.refresh(["billing.parked"]));
+    await within(platform, parking.park([{ record, key: "k", history: record.history, dueAtMs: 0 }]));
+    await assert.rejects(within(platform, parking.recall("k", 1)), /its schema is not there yet/);
+    isThere = true;
+    const { records } = await within(platform, parking.recall("k", 1));
+    assert.equal((records[0] as LogRecord).wrapped?.format, "json");
+    await Promise.all([producer.close(), driver.close(), platform.clock.advance(20_000)]);
+    view.close();
   });
 
   test("a topic that was made anew counts its offsets anew: what it has is not taken for what was parked before", async () => {

@@ -2,6 +2,7 @@ import { type Clock, outsideContext } from "../../../platform/index.ts";
 import type { FoundSequence, ParkingPlace, Recalled, RecordToPark } from "../../driver.ts";
 import type { LogLane, LogRecord } from "../../log/index.ts";
 import type { AttemptHistory } from "../../record.ts";
+import type { Framing } from "./framing.ts";
 import { parkedAgainMs, parkedRecordsMax } from "./limits.ts";
 import { type ParkedRow, parkedId, parkedRecord } from "./parked-records.ts";
 import type { ParkedTopic } from "./parked-topic.ts";
@@ -13,6 +14,7 @@ export class KafkaParking implements ParkingPlace {
   readonly #topicId: string;
   readonly #topic: ParkedTopic;
   readonly #clock: Clock;
+  readonly #framing: Pick<Framing, "unframe"> | undefined;
   readonly #rows = new Map<string, ParkedRow>();
   readonly #sequences = new Map<string, ParkedRow[]>();
   /** Of this topic, what was found by key: its first position, and all of them. */
@@ -27,8 +29,19 @@ export class KafkaParking implements ParkingPlace {
   readonly #unwatch: () => void;
   #isClosed = false;
 
-  /** @param rows what an earlier owner has left */
-  constructor(lane: LogLane, topicId: string, topic: ParkedTopic, rows: Iterable<ParkedRow>, clock: Clock) {
+  /**
+   * @param rows what an earlier owner has left
+   * @param framing where bodies are in frames of a schema registry
+   */
+  constructor(
+    lane: LogLane,
+    topicId: string,
+    topic: ParkedTopic,
+    rows: Iterable<ParkedRow>,
+    clock: Clock,
+    framing?: Pick<Framing, "unframe">,
+  ) {
+    this.#framing = framing;
     this.#lane = lane;
     this.#topicId = topicId;
     this.#topic = topic;
@@ -105,6 +118,10 @@ export class KafkaParking implements ParkingPlace {
       const one = stored.get(row.id);
       return one === undefined ? [] : { row, record: parkedRecord(one, row) };
     });
+    for (const { record } of there) {
+      // Asked again after a pause, as with a broker that does not answer.
+      if (this.#framing?.unframe(record) === false) throw new Error(`${record.place}: its schema is not there yet`);
+    }
     // An attempt counts before its handler runs; for all of them with one write, as suspects of a crash.
     await this.#topic.write(there.map(({ row, record }) => ({ row: begun(row, row.history.attempts), record })));
     for (const { row, record } of there) {

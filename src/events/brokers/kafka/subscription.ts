@@ -330,7 +330,8 @@ export class KafkaSubscription implements DriverSubscription, LaneHost, GroupHos
     const topicId = this.#parts.cluster.topic(topic)?.topicId;
     let parking: KafkaParking | undefined;
     if (this.#parked !== undefined && topicId !== undefined) {
-      parking = new KafkaParking(lane, topicId, this.#parked, parked?.values() ?? [], this.#clock);
+      const rows = parked?.values() ?? [];
+      parking = new KafkaParking(lane, topicId, this.#parked, rows, this.#clock, this.#parts.framing);
       lane.usePlace(parking);
     }
     this.#held.set(lane.name, { lane, target, parking });
