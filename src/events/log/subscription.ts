@@ -266,10 +266,14 @@ export class LogSubscription implements DriverSubscription, LaneHost, StoreWatch
     this.#returnedTimerMs = dueMs;
     if (dueMs === Number.POSITIVE_INFINITY || this.#isStopped) return;
     this.#returnedTimer = outsideContext(() =>
-      this.#clock.after(Math.max(dueMs - this.#clock.wall(), 1), () => {
-        this.#returnedTimer = undefined;
-        this.#pumpSoon();
-      }),
+      this.#clock.after(
+        Math.max(dueMs - this.#clock.wall(), 1),
+        () => {
+          this.#returnedTimer = undefined;
+          this.#pumpSoon();
+        },
+        true,
+      ),
     );
   }
 

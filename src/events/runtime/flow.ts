@@ -230,7 +230,8 @@ export class Flow implements ParkingHost {
       else this.#wait(entry, delayMs - leftMs, undefined);
       this.arrived();
     };
-    entry.timer = outsideContext(() => this.#clock.after(isOld ? leftMs : delayMs, over));
+    // Keeps the process: on a broker in memory nothing else does, and nobody but this process can repeat it.
+    entry.timer = outsideContext(() => this.#clock.after(isOld ? leftMs : delayMs, over, true));
   }
 
   // ── entries go to the broker and come back ───────────────────────────────────────────────────────────────────────

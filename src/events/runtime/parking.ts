@@ -335,7 +335,7 @@ export class Parking {
       this.#recall();
       return;
     }
-    key.timer = outsideContext(() => clock.after(leftMs, () => this.#next(key)));
+    key.timer = outsideContext(() => clock.after(leftMs, () => this.#next(key), true));
   }
 
   /** It flows from the lane again. */
