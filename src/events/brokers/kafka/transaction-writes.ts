@@ -2,7 +2,7 @@ import type { Platform } from "../../../platform/index.ts";
 import { partitionOf } from "../../log/index.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import type { Cluster } from "./cluster.ts";
-import { code, codeText, isNotAuthorized, isStaleLeader, isTransient } from "./error-codes.ts";
+import { code, codeText, isNotAuthorized, isStaleLeader } from "./error-codes.ts";
 import { batchBytesMax, batchRecordsMax, produceBytesMax, produceTimeoutMs } from "./limits.ts";
 import { pause } from "./pause.ts";
 import {
@@ -10,6 +10,7 @@ import {
   allDone,
   type Identity,
   isFenced,
+  isRepeatable,
   refusal,
   type TransactionOutput,
   tooLong,
@@ -136,7 +137,7 @@ export class TransactionWrites<S> {
       const answer = byPlace.get(queue.key);
       const error = answer?.error ?? code.networkException;
       if (error === code.none || error === code.duplicateSequenceNumber) this.#written(identity, queue);
-      else if (isStaleLeader(error) || isTransient(error)) {
+      else if (isStaleLeader(error) || isRepeatable(error)) {
         failure = `${queue.key}: ${codeText(error)}`;
         if (isStaleLeader(error)) stale.add(queue.topic);
       } else if (isFenced(error)) throw aborted(`${queue.key}: ${codeText(error)}`);
