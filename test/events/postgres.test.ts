@@ -5,6 +5,7 @@ import pg from "pg";
 import { inbox } from "../../src/events/inbox/index.ts";
 import { outbox, transaction } from "../../src/events/index.ts";
 import { anySchema, type OutboxHarness, outboxSuite } from "../../src/events/outbox/outbox-suite.fixture.ts";
+import { PostgresOutboxStore } from "../../src/events/outbox/postgres-store.ts";
 import { systemPlatform } from "../../src/platform/index.ts";
 import { type Postgres, skipWithoutOwn, startPostgres } from "../servers/index.ts";
 
@@ -74,6 +75,7 @@ describe("PostgreSQL", { skip }, () => {
         await connect().query("UPDATE trunkline_outbox_lease SET owner = NULL, until = '-infinity'");
         await connect().query("DELETE FROM trunkline_outbox_relay");
       },
+      storeMethods: PostgresOutboxStore.prototype,
       async close() {
         for (const one of opened) await one.close();
         await close();

@@ -10,6 +10,7 @@ import type { PublishFailure } from "../driver.ts";
 import type { EventRecord } from "../record.ts";
 import type { Outbox, OutboxOptions } from "./outbox.ts";
 import { recordingBroker } from "./recording-broker.fixture.ts";
+import type { OutboxStore } from "./store.ts";
 
 export interface OutboxHarness {
   readonly platform: Platform;
@@ -21,6 +22,8 @@ export interface OutboxHarness {
   readonly pass: (ms: number) => Promise<void>;
   /** Ends all leases at once, as if their holders had slept. */
   readonly expireLeases: () => Promise<void>;
+  /** What every store of this database does, to come between two steps of a relay. */
+  readonly storeMethods: { holdBack: OutboxStore<never>["holdBack"] };
   readonly close: () => Promise<void>;
 }
 
@@ -216,6 +219,34 @@ export function outboxSuite(name: string, make: () => Promise<OutboxHarness>): v
       assert.deepEqual(ids(broker.taken), ["poison", "later"]);
       await outbox.close();
     });
+
+    run(
+      "an event that is committed between a relay's two looks waits behind the refused one of its key too",
+      async harness => {
+        const broker = recordingBroker();
+        broker.answer = ({ id }) => (id === "poison" ? refused : undefined);
+        const { outbox, commit } = await harness.open({ broker, platform: harness.platform });
+        await commit([{ id: "poison", key: "k" }]);
+        await harness.until(async () => (await outbox.counts()).parked === 1, "it is set aside");
+        const { storeMethods } = harness;
+        const { holdBack } = storeMethods;
+        let committed: Promise<void> | undefined;
+        storeMethods.holdBack = async function (this: OutboxStore<never>) {
+          const hasParked = await holdBack.call(this);
+          committed ??= commit([{ id: "later", key: "k" }, { id: "other" }]);
+          await committed;
+          return hasParked;
+        };
+        try {
+          await harness.until(() => broker.taken.length > 0, "the other one is sent");
+          await harness.until(async () => (await outbox.counts()).held === 1, "the next of its key waits");
+          assert.deepEqual(ids(broker.taken), ["other"]);
+        } finally {
+          storeMethods.holdBack = holdBack;
+        }
+        await outbox.close();
+      },
+    );
 
     run("with skip, others of the key do not wait", async harness => {
       const broker = recordingBroker();

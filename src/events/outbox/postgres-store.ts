@@ -21,6 +21,15 @@ const version = 1;
 
 const { unsent, sent, scheduled, parked, held, skipped } = rowState;
 
+/** Of rows that stand aside: the condition of their index. */
+const isAside = `state IN (${parked}, ${held}, ${skipped})`;
+
+/** A parked row of the key of `later` that comes before it. */
+const parkedBefore =
+  `SELECT 1 FROM trunkline_outbox AS first WHERE first.state IN (${parked}, ${held}, ${skipped}) ` +
+  `AND first.state = ${parked} AND first.topic = later.topic AND first.key = later.key ` +
+  "AND first.sequence < later.sequence";
+
 /** `fillfactor` and few indexes: every row is updated once. */
 const tables = `
   CREATE TABLE trunkline_outbox (
@@ -186,14 +195,20 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
     return typeof ms === "number" ? Math.max(0, ms) : undefined;
   }
 
-  async unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]> {
+  async unsent(
+    leases: readonly Lease[],
+    rowsMax: number,
+    bytesMax: number,
+    hasParked: boolean,
+  ): Promise<readonly OutboxRow[]> {
     if (leases.length === 0) return [];
     const byBucket = new Map(leases.map(lease => [lease.bucket, lease]));
     // The sum is cut in the database, so that large bodies do not come only to be dropped.
     const { rows } = await this.#pool.query(
       "SELECT sequence, bucket, topic, key, attributes, body FROM (" +
         "SELECT *, sum(length(body)) OVER (ORDER BY sequence) - length(body) AS before FROM (" +
-        `SELECT sequence, bucket, topic, key, attributes, body FROM trunkline_outbox WHERE state = ${unsent} ` +
+        `SELECT sequence, bucket, topic, key, attributes, body FROM trunkline_outbox AS later WHERE state = ${unsent} ` +
+        (hasParked ? `AND NOT EXISTS (${parkedBefore}) ` : "") +
         "AND bucket = ANY($1) ORDER BY sequence LIMIT $2) AS oldest) AS summed WHERE before < $3 ORDER BY sequence",
       [[...byBucket.keys()], rowsMax, bytesMax],
     );
@@ -205,15 +220,12 @@ export class PostgresOutboxStore implements OutboxStore<PostgresClient> {
   }
 
   async holdBack(): Promise<boolean> {
-    const isAside = (row: string) => `${row}.state IN (${parked}, ${held}, ${skipped})`;
     const { rows } = await this.#pool.query(
-      `SELECT 1 FROM trunkline_outbox AS row WHERE ${isAside("row")} AND state = ${parked} LIMIT 1`,
+      `SELECT 1 FROM trunkline_outbox WHERE ${isAside} AND state = ${parked} LIMIT 1`,
     );
     if (rows.length === 0) return false;
     await this.#pool.query(
-      `UPDATE trunkline_outbox AS later SET state = ${held} WHERE state = ${unsent} AND EXISTS ` +
-        `(SELECT 1 FROM trunkline_outbox AS first WHERE ${isAside("first")} AND first.state = ${parked} ` +
-        "AND first.topic = later.topic AND first.key = later.key AND first.sequence < later.sequence)",
+      `UPDATE trunkline_outbox AS later SET state = ${held} WHERE state = ${unsent} AND EXISTS (${parkedBefore})`,
     );
     return true;
   }

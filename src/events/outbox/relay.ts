@@ -121,7 +121,7 @@ export class Relay {
       const leases = await this.#lease();
       if (clock.now() >= this.#scheduledAtMs) await this.#wakeScheduled();
       if (this.#hasParked) this.#hasParked = await this.#store.holdBack();
-      const rows = await this.#store.unsent(leases, passRowsMax, passBytesMax);
+      const rows = await this.#store.unsent(leases, passRowsMax, passBytesMax, this.#hasParked);
       const hasFailed = rows.length > 0 && !(await this.#send(rows));
       await this.#cleanUp();
       if (hasFailed) return this.#backOff();

@@ -9,6 +9,7 @@ import { transaction } from "../database/index.ts";
 import { outbox } from "./outbox.ts";
 import { anySchema, type OutboxHarness, outboxSuite } from "./outbox-suite.fixture.ts";
 import { recordingBroker } from "./recording-broker.fixture.ts";
+import { SqliteOutboxStore } from "./sqlite-store.ts";
 
 async function harness(): Promise<OutboxHarness> {
   const platform = virtualPlatform({ seed: 1 });
@@ -49,6 +50,7 @@ async function harness(): Promise<OutboxHarness> {
     pass: ms => platform.clock.advance(ms),
     expireLeases: async () =>
       connect().exec("UPDATE trunkline_outbox_lease SET owner = NULL, until = 0; DELETE FROM trunkline_outbox_relay"),
+    storeMethods: SqliteOutboxStore.prototype,
     async close() {
       for (const database of databases) database.close();
       rmSync(folder, { recursive: true });

@@ -194,13 +194,19 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
     });
   }
 
-  unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]> {
+  unsent(
+    leases: readonly Lease[],
+    rowsMax: number,
+    bytesMax: number,
+    hasParked: boolean,
+  ): Promise<readonly OutboxRow[]> {
     return this.#whenFree(() => {
       const fences = new Map(leases.map(lease => [lease.bucket, lease]));
       const found: OutboxRow[] = [];
       let bytes = 0;
       const rows = this.#prepared(
-        `SELECT sequence, bucket, topic, key, attributes, body FROM trunkline_outbox WHERE state = ${rowState.unsent} ` +
+        `SELECT sequence, bucket, topic, key, attributes, body FROM trunkline_outbox AS later WHERE state = ${rowState.unsent} ` +
+          (hasParked ? `AND NOT EXISTS (${parkedBefore}) ` : "") +
           "ORDER BY sequence",
       ).iterate() as IterableIterator<unknown> as IterableIterator<Row>;
       // What is not looked at costs nothing: the rest stays in the database.
@@ -220,7 +226,6 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
   }
 
   #holdBack(): boolean {
-    const isAside = `state IN (${rowState.parked}, ${rowState.held}, ${rowState.skipped})`;
     const hasParked = this.#prepared(
       `SELECT 1 FROM trunkline_outbox WHERE ${isAside} AND state = ${rowState.parked} LIMIT 1`,
     ).get();
@@ -228,8 +233,7 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
     sqliteTransaction(this.#database, () => {
       this.#prepared(
         `UPDATE trunkline_outbox AS later SET state = ${rowState.held} WHERE state = ${rowState.unsent} AND EXISTS ` +
-          `(SELECT 1 FROM trunkline_outbox WHERE ${isAside} AND state = ${rowState.parked} ` +
-          "AND topic = later.topic AND key = later.key AND sequence < later.sequence)",
+          `(${parkedBefore})`,
       ).run();
     });
     return true;
@@ -357,4 +361,12 @@ export class SqliteOutboxStore implements OutboxStore<DatabaseSync> {
 }
 
 /** The row's bucket is still leased to whoever has this fence. Takes bucket and fence. */
+/** Of rows that stand aside: the condition of their index. */
+const isAside = `state IN (${rowState.parked}, ${rowState.held}, ${rowState.skipped})`;
+
+/** A parked row of the key of `later` that comes before it. */
+const parkedBefore =
+  `SELECT 1 FROM trunkline_outbox WHERE ${isAside} AND state = ${rowState.parked} ` +
+  "AND topic = later.topic AND key = later.key AND sequence < later.sequence";
+
 const fenced = "EXISTS (SELECT 1 FROM trunkline_outbox_lease WHERE bucket = ? AND fence = ?)";

@@ -24,8 +24,16 @@ export interface OutboxStore<Tx> {
    * there is nothing to look for.
    */
   holdBack(): Promise<boolean>;
-  /** The oldest rows of leased buckets that wait to be sent: at most `rowsMax`, and about `bytesMax` of bodies. */
-  unsent(leases: readonly Lease[], rowsMax: number, bytesMax: number): Promise<readonly OutboxRow[]>;
+  /**
+   * The oldest rows of leased buckets that wait to be sent: at most `rowsMax`, and about `bytesMax` of bodies.
+   * @param hasParked leaves out those behind a parked one of their key: `holdBack` has not seen what came after it
+   */
+  unsent(
+    leases: readonly Lease[],
+    rowsMax: number,
+    bytesMax: number,
+    hasParked: boolean,
+  ): Promise<readonly OutboxRow[]>;
   /** Marks rows as sent. Resolves with how many were: fewer than given when a lease was lost. */
   markSent(rows: readonly SentRow[]): Promise<number>;
   /** Sets a row aside that the broker will never take. With `holdKey` later rows of its key wait until that is settled. */
