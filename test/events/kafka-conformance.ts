@@ -12,7 +12,8 @@ const config = {
   "group.consumer.min.heartbeat.interval.ms": "500",
 };
 
-for (const protocol of ["classic", "consumer"] as const) {
+/** The conformance suite on a Kafka of its own: a file for each protocol, because most of it waits for the server. */
+export function kafkaConformance(protocol: "classic" | "consumer"): void {
   describe(`events on Kafka, ${protocol} protocol`, { skip: skipWithoutOwn("kafka") }, () => {
     let server: Promise<Kafka> | undefined;
     const kafka = () => {
