@@ -4,6 +4,9 @@ import process from "node:process";
 /** The programs of other people that a run has started; all are ended with it, also when it is interrupted. */
 export class Children implements Disposable {
   readonly #running = new Set<ChildProcess>();
+  readonly #killAll = (): void => {
+    for (const child of this.#running) child.kill("SIGKILL");
+  };
   readonly #interrupted = (): void => {
     this[Symbol.dispose]();
     process.exit(130);
@@ -11,6 +14,8 @@ export class Children implements Disposable {
 
   constructor() {
     process.once("SIGINT", this.#interrupted).once("SIGTERM", this.#interrupted);
+    // `process.exit` disposes of nothing.
+    process.once("exit", this.#killAll);
   }
 
   start(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
@@ -56,7 +61,7 @@ export class Children implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    process.off("SIGINT", this.#interrupted).off("SIGTERM", this.#interrupted);
-    for (const child of this.#running) child.kill("SIGKILL");
+    process.off("SIGINT", this.#interrupted).off("SIGTERM", this.#interrupted).off("exit", this.#killAll);
+    this.#killAll();
   }
 }
