@@ -7,27 +7,16 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { startKafka, startRabbitmq } from "../../test/servers/index.ts";
 import { Children } from "../grpc/children.ts";
+import { Tally } from "../tally.ts";
 import { Guest } from "./guest.ts";
 import { guideProgram, providePython, pythonEnvironment } from "./python.ts";
 import { requests } from "./requests.ts";
 import { Shop, until } from "./shop.ts";
 
+const tally = new Tally();
+const { check } = tally;
 const brokers = { rabbitmq, kafka, requests: (children: Children) => requests(children, check) } as const;
 type BrokerName = keyof typeof brokers;
-
-let passed = 0;
-let failed = 0;
-
-async function check(title: string, run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-    passed++;
-    process.stdout.write(`ok    ${title}\n`);
-  } catch (error) {
-    failed++;
-    process.stdout.write(`FAIL  ${title}\n      ${error instanceof Error ? error.message : String(error)}\n`);
-  }
-}
 
 const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const guestOrder = (id: string, customer: string, quantity?: number) => ({
@@ -201,5 +190,4 @@ providePython();
   using children = new Children();
   for (const name of names) await brokers[name as BrokerName](children);
 }
-process.stdout.write(`${passed} passed, ${failed} failed\n`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end();

@@ -14,6 +14,7 @@ import {
   isRpcError,
   type Metadata,
 } from "../../src/exports/index.ts";
+import { Tally } from "../tally.ts";
 import { Children } from "./children.ts";
 import { provision } from "./provision.ts";
 
@@ -43,31 +44,16 @@ const goCases = [
 ];
 const testName = "foo.test.google.fr";
 
-let passed = 0;
-let failed = 0;
-
-function report(name: string, problem?: string): void {
-  if (problem === undefined) passed++;
-  else failed++;
-  process.stdout.write(problem === undefined ? `ok ${name}\n` : `FAILED ${name}: ${problem}\n`);
-}
-
-async function check(name: string, run: () => Promise<unknown>): Promise<void> {
-  try {
-    await run();
-    report(name);
-  } catch (error) {
-    report(name, error instanceof Error ? error.message : String(error));
-  }
-}
+const tally = new Tally();
+const { check } = tally;
 
 /** Takes over the lines `ok …` and `failed …: …` of a program; one that prints none has failed. */
 function reportLines(name: string, output: string): void {
   const lines = output.split("\n").filter(line => /^(ok|failed) /.test(line));
-  if (lines.length === 0) report(name, `no results: ${output}`);
+  if (lines.length === 0) tally.report(name, `no results: ${output}`);
   for (const line of lines) {
     const [, verdict, what] = /^(ok|failed) (.*)$/.exec(line) as RegExpExecArray;
-    report(`${name}: ${what}`, verdict === "ok" ? undefined : "see above");
+    tally.report(`${name}: ${what}`, verdict === "ok" ? undefined : "see above");
   }
 }
 
@@ -225,5 +211,4 @@ await check("our client, Python server: compressed both ways, metadata", async (
   });
 });
 
-process.stdout.write(`${passed} passed, ${failed} failed\n`);
-process.exit(failed === 0 && passed > 0 ? 0 : 1);
+tally.end();

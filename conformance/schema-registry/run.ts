@@ -22,6 +22,7 @@ import { compileEvent } from "../../src/contract/index.ts";
 import { FrameReader, FrameWriter, openRegistry } from "../../src/events/schema-registry/index.ts";
 import { ByteWriter, silentObserver, systemPlatform } from "../../src/platform/index.ts";
 import { SchemaRegistryServer } from "../../test/events/schema-registry-server.ts";
+import { Tally } from "../tally.ts";
 
 const packages = ["confluent-kafka[protobuf,schemaregistry]==2.16.1"];
 const target = join(import.meta.dirname, "../.tools/python-schema-registry");
@@ -109,19 +110,8 @@ class Referee {
   }
 }
 
-let passed = 0;
-let failed = 0;
-
-async function check(title: string, run: () => Promise<void>): Promise<void> {
-  try {
-    await run();
-    passed++;
-    process.stdout.write(`ok    ${title}\n`);
-  } catch (error) {
-    failed++;
-    process.stdout.write(`FAIL  ${title}\n      ${error instanceof Error ? error.message : String(error)}\n`);
-  }
-}
+const tally = new Tally();
+const { check } = tally;
 
 const messages: readonly (readonly [type: string, ours: object, theirs: object])[] = [
   ["parcel.v1.Sent", { id: "p1", price: { cents: 1_234n } }, { id: "p1", price: { cents: "1234" } }],
@@ -174,5 +164,4 @@ for (const subjects of ["topic-name", "record-name", "topic-record-name"] as con
   }
 }
 
-process.stdout.write(`schema-registry: ${passed} passed, ${failed} failed\n`);
-process.exit(failed === 0 ? 0 : 1);
+tally.end("schema-registry");
